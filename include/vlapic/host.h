@@ -28,7 +28,7 @@ VLAPIC_BEGIN_DECLS
 
 /** The host's callbacks. None may sleep where the thread that calls the library may not. */
 struct vlapic_host_ops {
-    /** sizeof(struct vlapic_host_ops) as the embedder compiled it: tells which members exist. */
+    /** sizeof(struct vlapic_host_ops) as the embedder compiled it: members beyond it count as NULL. The table is copied. */
     uint32_t size;
     /** VLAPIC_HOST_ABI. */
     uint32_t abi;

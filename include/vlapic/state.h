@@ -47,7 +47,7 @@ struct vlapic_cpu_state {
     uint32_t divide_config;
     uint32_t timer_running;         /**< 1: the count is going down */
     uint64_t timer_remaining;       /**< input clocks until expiry, before division; 0 unless running */
-    uint64_t timer_phase_ns;        /**< nanoseconds of the current input clock that have passed; less than a clock */
+    uint64_t timer_phase;           /**< how much of the current input clock has passed, in billionths of it */
     uint64_t tsc_deadline;          /**< IA32_TSC_DEADLINE */
     uint64_t time_ns;               /**< now_ns() when the state was read */
     uint32_t events;                /**< VLAPIC_EVENT_* */

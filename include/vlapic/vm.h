@@ -42,7 +42,7 @@ struct vlapic_vm_config {
     uint32_t size; /**< sizeof(struct vlapic_vm_config) */
     uint32_t abi;  /**< VLAPIC_CONFIG_ABI */
 
-    const struct vlapic_host_ops *host;   /**< must outlive the VM; no default */
+    const struct vlapic_host_ops *host;   /**< copied; no default */
     const struct vlapic_backend *backend; /**< must outlive the VM; no default: the library does not pull one in */
     void *cookie;                         /**< first argument of the callbacks that take a VM cookie */
 

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The vCPU object: memory layout, creation, joining and leaving the VM's fabric, its end. */
+#include <string.h>
+
+#include "vlapic_model.h"
+
+#define PAGE_BYTES 4096u
+
+_Static_assert(offsetof(struct vlapic_cpu, regs) == VLAPIC_CACHE_LINE, "the mailbox is one cache line of its own");
+
+static size_t align_up(size_t value, size_t alignment)
+{
+    return (value + alignment - 1) & ~(alignment - 1);
+}
+
+static size_t backend_state_offset(void)
+{
+    return align_up(sizeof(struct vlapic_cpu), VLAPIC_CACHE_LINE);
+}
+
+static size_t regs_offset(const struct vlapic_backend *backend)
+{
+    return backend_state_offset() + align_up(backend->cpu_state_bytes, VLAPIC_CACHE_LINE);
+}
+
+/* A backend with pages has the registers in the first of them; else they lie behind its state. */
+static size_t cpu_bytes(const struct vlapic_backend *backend)
+{
+    return regs_offset(backend) + (backend->cpu_pages == 0 ? VLAPIC_REGS_BYTES : 0);
+}
+
+enum vlapic_status vlapic_cpu_layout(const struct vlapic_vm_config *config, struct vlapic_layout *layout)
+{
+    enum vlapic_status status = vlapic_core_config_check(config);
+
+    if (status == VLAPIC_OK && layout == NULL) {
+        status = VLAPIC_INVALID;
+    }
+    if (status != VLAPIC_OK) {
+        return status;
+    }
+    *layout = (struct vlapic_layout){
+        .bytes = cpu_bytes(config->backend),
+        .alignment = VLAPIC_CACHE_LINE,
+        .pages = config->backend->cpu_pages,
+    };
+    return VLAPIC_OK;
+}
+
+static enum vlapic_status check_pages(const struct vlapic_cpu_config *config, uint32_t count)
+{
+    if (count != 0 && config->pages == NULL) {
+        return VLAPIC_INVALID;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (config->pages[i].va == NULL) {
+            return VLAPIC_INVALID;
+        }
+        if (((uintptr_t)config->pages[i].va | config->pages[i].pa) & (PAGE_BYTES - 1)) {
+            return VLAPIC_MISALIGNED;
+        }
+    }
+    return VLAPIC_OK;
+}
+
+static enum vlapic_status check_arguments(const void *memory, size_t bytes, const struct vlapic_vm *vm,
+                                          const struct vlapic_cpu_config *config, struct vlapic_cpu **cpu)
+{
+    if (memory == NULL || vm == NULL || config == NULL || cpu == NULL) {
+        return VLAPIC_INVALID;
+    }
+    if (config->size != sizeof(*config)) {
+        return VLAPIC_BAD_ABI;
+    }
+    if (config->apic_id > vm->config.max_apic_id) {
+        return VLAPIC_INVALID;
+    }
+    if (((uintptr_t)memory & (VLAPIC_CACHE_LINE - 1)) != 0) {
+        return VLAPIC_MISALIGNED;
+    }
+    if (bytes < cpu_bytes(vm->config.backend)) {
+        return VLAPIC_TOO_SMALL;
+    }
+    return check_pages(config, vm->config.backend->cpu_pages);
+}
+
+static void place(struct vlapic_cpu *cpu, struct vlapic_vm *vm, const struct vlapic_cpu_config *config)
+{
+    const struct vlapic_backend *backend = vm->config.backend;
+    uint8_t *memory = (uint8_t *)cpu;
+
+    memset(memory, 0, cpu_bytes(backend));
+    cpu->backend = backend;
+    cpu->backend_state = memory + backend_state_offset();
+    cpu->regs = backend->cpu_pages != 0 ? config->pages[0].va : (void *)(memory + regs_offset(backend));
+    cpu->vm = vm;
+    cpu->cookie = config->cookie;
+    cpu->apic_id = config->apic_id;
+    cpu->bsp = config->bsp;
+    cpu->apic_base = vlapic_core_reset_base(cpu);
+}
+
+enum vlapic_status vlapic_cpu_create(void *memory, size_t bytes, struct vlapic_vm *vm, const struct vlapic_cpu_config *config,
+                                     struct vlapic_cpu **cpu)
+{
+    enum vlapic_status status = check_arguments(memory, bytes, vm, config, cpu);
+    struct vlapic_cpu *made = memory;
+
+    if (status != VLAPIC_OK) {
+        return status;
+    }
+    place(made, vm, config);
+    if (made->backend->cpu_init != NULL) {
+        status = made->backend->cpu_init(made->backend_state, vm->backend_state, made);
+        if (status != VLAPIC_OK) {
+            return status;
+        }
+    }
+    vlapic_cpu_reset(made);
+    *cpu = made;
+    return VLAPIC_OK;
+}
+
+enum vlapic_status vlapic_cpu_attach(struct vlapic_cpu *cpu)
+{
+    VLAPIC_ASSERT_OWNER(cpu);
+    if (cpu->attached || !vlapic_core_route_join(cpu)) {
+        return VLAPIC_IN_USE;
+    }
+    cpu->attached = true;
+    return VLAPIC_OK;
+}
+
+void vlapic_cpu_detach(struct vlapic_cpu *cpu)
+{
+    VLAPIC_ASSERT_OWNER(cpu);
+    if (cpu->attached) {
+        cpu->attached = false;
+        vlapic_core_route_leave(cpu);
+    }
+}
+
+void vlapic_cpu_destroy(struct vlapic_cpu *cpu)
+{
+    vlapic_cpu_detach(cpu);
+    vlapic_core_timer_reset(cpu);
+    if (cpu->backend->cpu_fini != NULL) {
+        cpu->backend->cpu_fini(cpu->backend_state);
+    }
+}
+
+uint32_t vlapic_cpu_apic_id(const struct vlapic_cpu *cpu)
+{
+    return cpu->apic_id;
+}
+
+void *vlapic_cpu_cookie(const struct vlapic_cpu *cpu)
+{
+    return cpu->cookie;
+}
