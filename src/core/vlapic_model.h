@@ -116,6 +116,7 @@ struct vlapic_vm {
     uint32_t odd_ids __attribute__((aligned(VLAPIC_CACHE_LINE)));
     uint32_t wide_ids;
     uint32_t odd_logical;
+    uint32_t slots_used; /* of the two tables below */
     struct vlapic_cpu *flat[8];
     struct vlapic_cpu *cluster[64];
 };

@@ -205,6 +205,9 @@ static void find_logical(const struct vlapic_vm *vm, struct targets *t, const st
     for (uint32_t bits = q->destination & 0xFFFFu; bits != 0; bits &= bits - 1) {
         list_in_mode(t, q, by_id(vm, cluster * 16 + vlapic_bit_index(bits)), VLAPIC_ROUTE_EXTD);
     }
+    if (narrow == 0 || vlapic_load_acquire(&vm->slots_used) == 0) {
+        return;
+    }
     for (uint32_t bits = narrow; bits != 0; bits &= bits - 1) {
         list_in_mode(t, q, vlapic_load_acquire(&vm->flat[vlapic_bit_index(bits)]), 0);
     }
@@ -376,7 +379,9 @@ static uint32_t enter_tables(struct vlapic_cpu *cpu, uint32_t route)
     if (entry != NO_ENTRY && entry != ENTRY_ODD) {
         struct vlapic_cpu *nobody = NULL;
 
-        if (!vlapic_compare_swap(slot_of(vm, entry), &nobody, cpu)) {
+        if (vlapic_compare_swap(slot_of(vm, entry), &nobody, cpu)) {
+            vlapic_fetch_add(&vm->slots_used, 1u);
+        } else {
             entry = ENTRY_ODD; /* the logical ID is in use already */
         }
     }
@@ -400,6 +405,7 @@ static void leave_tables(struct vlapic_cpu *cpu, uint32_t contribution)
         vlapic_fetch_add(&vm->odd_logical, UINT32_MAX);
     } else if (entry != NO_ENTRY) {
         vlapic_store_release(slot_of(vm, entry), NULL);
+        vlapic_fetch_add(&vm->slots_used, UINT32_MAX);
     }
 }
 
