@@ -92,17 +92,28 @@ static struct vlapic_cpu *make_cpu(struct vlapic_vm *vm, const struct vlapic_vm_
     return cpu;
 }
 
-__attribute__((noinline)) static void send_one_ipi(struct vlapic_cpu *cpu, uint32_t target, const char *mode)
-{
-    if (strcmp(mode, "xapic") == 0) {
-        vlapic_cpu_mmio_write(cpu, VLAPIC_REG_ICR_HIGH, 4, target << 24);
-        vlapic_cpu_mmio_write(cpu, VLAPIC_REG_ICR_LOW, 4, VECTOR);
-    } else if (strcmp(mode, "cluster") == 0) {
-        uint64_t logical = (uint64_t)(target >> 4) << 16 | 1u << (target & 15);
+enum mode { XAPIC, X2APIC, CLUSTER };
 
-        vlapic_cpu_msr_write(cpu, VLAPIC_MSR_OF(VLAPIC_REG_ICR_LOW), logical << 32 | VLAPIC_ICR_LOGICAL | VECTOR);
+/* Counted: nothing but the guest's writes. */
+__attribute__((noinline)) static void send_one_ipi(struct vlapic_cpu *cpu, enum mode mode, uint64_t icr)
+{
+    if (mode == XAPIC) {
+        vlapic_cpu_mmio_write(cpu, VLAPIC_REG_ICR_HIGH, 4, icr >> 32);
+        vlapic_cpu_mmio_write(cpu, VLAPIC_REG_ICR_LOW, 4, (uint32_t)icr);
     } else {
-        vlapic_cpu_msr_write(cpu, VLAPIC_MSR_OF(VLAPIC_REG_ICR_LOW), (uint64_t)target << 32 | VECTOR);
+        vlapic_cpu_msr_write(cpu, VLAPIC_MSR_OF(VLAPIC_REG_ICR_LOW), icr);
+    }
+}
+
+static uint64_t icr_of(enum mode mode, uint32_t target)
+{
+    switch (mode) {
+    case XAPIC:
+        return (uint64_t)target << 56 | VECTOR;
+    case CLUSTER:
+        return (uint64_t)(target >> 4) << 48 | 1ull << (32 + (target & 15)) | VLAPIC_ICR_LOGICAL | VECTOR;
+    default:
+        return (uint64_t)target << 32 | VECTOR;
     }
 }
 
@@ -130,19 +141,23 @@ int main(int argc, char **argv)
     struct vlapic_vm_config config;
     struct vlapic_cpu **cpus;
     struct vlapic_vm *vm;
+    enum mode mode = X2APIC;
 
     if (vcpus < 2) {
         die("usage: vlapic_route_cost VCPUS IPIS x2apic|xapic|cluster");
     }
+    if (strcmp(argv[3], "x2apic") != 0) {
+        mode = strcmp(argv[3], "xapic") == 0 ? XAPIC : CLUSTER;
+    }
     vm = make_vm(&config, vcpus);
     cpus = calloc(vcpus, sizeof(struct vlapic_cpu *));
     for (uint32_t i = 0; i < vcpus; i++) {
-        cpus[i] = make_cpu(vm, &config, i, strcmp(argv[3], "xapic") != 0);
+        cpus[i] = make_cpu(vm, &config, i, mode != XAPIC);
     }
     for (uint32_t i = 0; i < ipis; i++) {
         uint32_t target = 1 + i * 7919u % (vcpus - 1);
 
-        send_one_ipi(cpus[0], target, argv[3]);
+        send_one_ipi(cpus[0], mode, icr_of(mode, target));
         if (!take(cpus[target])) {
             die("an IPI did not arrive");
         }
