@@ -4,8 +4,8 @@
  * `struct vlapic_cpu`: one vCPU's local APIC. This header makes and unmakes it; access.h is what the guest does to it,
  * run.h what its owner does between guest entries, event.h what other threads do to it, state.h its state in the open.
  *
- * Its *owner* is the thread that runs the vCPU, or anyone while the vCPU is stopped. Functions tagged \ref ctx_owner belong to the
- * owner, one at a time; those tagged \ref ctx_any to everybody at any time.
+ * Its *owner* is the thread that runs the vCPU, or anyone while the vCPU is stopped. Functions tagged ctx_owner belong to the
+ * owner, one at a time; those tagged ctx_any to everybody at any time.
  */
 #ifndef VLAPIC_CPU_H
 #define VLAPIC_CPU_H

@@ -10,9 +10,9 @@
  * |------------------|------------------------------|------------------------------------------------|
  * | now_ns, now_tsc  | the owner thread             | nothing                                        |
  * | timer_arm_*, timer_cancel | the owner thread    | vlapic_cpu_timer_expired                       |
- * | kick             | the thread that posts        | nothing of the kicked vCPU but \ref ctx_any     |
- * | eoi_broadcast, eoi_notify | the owner thread    | everything \ref ctx_any, of any vCPU            |
- * | base_changed     | the owner thread             | everything \ref ctx_any, of any vCPU            |
+ * | kick             | the thread that posts        | nothing of the kicked vCPU but ctx_any     |
+ * | eoi_broadcast, eoi_notify | the owner thread    | everything ctx_any, of any vCPU            |
+ * | base_changed     | the owner thread             | everything ctx_any, of any vCPU            |
  * | choose_lowest    | the thread that posts        | nothing                                        |
  * | on_cpu_thread    | any                          | nothing                                        |
  */
