@@ -74,7 +74,8 @@ static struct vlapic_vm *make_vm(struct vlapic_vm_config *config, uint32_t vcpus
     return vm;
 }
 
-static struct vlapic_cpu *make_cpu(struct vlapic_vm *vm, const struct vlapic_vm_config *config, uint32_t id, bool x2apic)
+static struct vlapic_cpu *make_cpu(struct vlapic_vm *vm, const struct vlapic_vm_config *config, uint32_t id,
+                                   bool x2apic)
 {
     struct vlapic_cpu_config cpu_config = { .size = sizeof(cpu_config), .apic_id = id, .bsp = true };
     struct vlapic_layout layout;

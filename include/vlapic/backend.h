@@ -41,8 +41,8 @@ enum vlapic_change {
     VLAPIC_CHANGE_MODE = 1 << 0,     /**< IA32_APIC_BASE: mode or base */
     VLAPIC_CHANGE_IDENTITY = 1 << 1, /**< xAPIC ID, LDR or DFR */
     VLAPIC_CHANGE_TPR = 1 << 2,
-    VLAPIC_CHANGE_ISR = 1 << 3, /**< ISR, hence SVI and PPR */
-    VLAPIC_CHANGE_TMR = 1 << 4, /**< TMR, hence EOI-exit bitmaps */
+    VLAPIC_CHANGE_ISR = 1 << 3,      /**< ISR, hence SVI and PPR */
+    VLAPIC_CHANGE_TMR = 1 << 4,      /**< TMR, hence EOI-exit bitmaps */
     VLAPIC_CHANGE_ALL = (1 << 5) - 1 /**< after reset, INIT and restore */
 };
 

@@ -24,10 +24,10 @@ struct vlapic_page {
 
 /** Settings of one vCPU. */
 struct vlapic_cpu_config {
-    uint32_t size;    /**< sizeof(struct vlapic_cpu_config) */
-    uint32_t apic_id; /**< hardware (x2APIC) ID, at most the VM's max_apic_id; unique in the VM */
-    bool bsp;         /**< bootstrap processor: BSP bit set at RESET, does not wait for SIPI */
-    void *cookie;     /**< first argument of the callbacks that take a vCPU cookie */
+    uint32_t size;                   /**< sizeof(struct vlapic_cpu_config) */
+    uint32_t apic_id;                /**< hardware (x2APIC) ID, at most the VM's max_apic_id; unique in the VM */
+    bool bsp;                        /**< bootstrap processor: BSP bit set at RESET, does not wait for SIPI */
+    void *cookie;                    /**< first argument of the callbacks that take a vCPU cookie */
     const struct vlapic_page *pages; /**< layout.pages of them; NULL if 0. Copied. */
 };
 
@@ -53,8 +53,8 @@ enum vlapic_status vlapic_cpu_layout(const struct vlapic_vm_config *config, stru
  * \ctx_setup
  * \manual{Intel SDM 3A, "Local APIC State After Power-Up or Reset"}
  */
-enum vlapic_status vlapic_cpu_create(void *memory, size_t bytes, struct vlapic_vm *vm, const struct vlapic_cpu_config *config,
-                                     struct vlapic_cpu **cpu);
+enum vlapic_status vlapic_cpu_create(void *memory, size_t bytes, struct vlapic_vm *vm,
+                                     const struct vlapic_cpu_config *config, struct vlapic_cpu **cpu);
 
 /**
  * Makes the vCPU addressable by messages. Other vCPUs may be running (hot plug).

@@ -34,11 +34,11 @@
 #define VLAPIC_REG_INITIAL_COUNT 0x380u
 #define VLAPIC_REG_CURRENT_COUNT 0x390u
 #define VLAPIC_REG_DIVIDE_CONFIG 0x3E0u
-#define VLAPIC_REG_SELF_IPI 0x3F0u     /* x2APIC only */
-#define VLAPIC_REG_EXT_FEATURE 0x400u  /* AMD extended APIC space from here on */
+#define VLAPIC_REG_SELF_IPI 0x3F0u    /* x2APIC only */
+#define VLAPIC_REG_EXT_FEATURE 0x400u /* AMD extended APIC space from here on */
 #define VLAPIC_REG_EXT_CONTROL 0x410u
 #define VLAPIC_REG_SEOI 0x420u
-#define VLAPIC_REG_IER 0x480u /* eight slots */
+#define VLAPIC_REG_IER 0x480u     /* eight slots */
 #define VLAPIC_REG_EXT_LVT 0x500u /* up to eight slots */
 
 /* Model-specific registers that the library answers. */

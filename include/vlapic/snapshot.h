@@ -54,8 +54,8 @@ enum vlapic_status vlapic_snapshot_export_cpu(struct vlapic_cpu *cpu, uint8_t *b
  * \ctx_owner
  * \manual{Library}
  */
-enum vlapic_status vlapic_snapshot_import_cpu(struct vlapic_cpu *cpu, const uint8_t *bytes, size_t size, enum vlapic_time time,
-                                              struct vlapic_snapshot_error *error);
+enum vlapic_status vlapic_snapshot_import_cpu(struct vlapic_cpu *cpu, const uint8_t *bytes, size_t size,
+                                              enum vlapic_time time, struct vlapic_snapshot_error *error);
 
 /**
  * Writes what a guest can tell of its VM's configuration.

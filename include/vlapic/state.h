@@ -36,22 +36,22 @@ struct vlapic_cpu_state {
     uint32_t esr;         /**< visible */
     uint32_t esr_pending; /**< recorded since the last ESR write */
     uint64_t icr;
-    uint32_t lvt[VLAPIC_LVT_COUNT];        /**< by enum vlapic_lvt; bit 14 of LINT0 is remote IRR */
-    uint32_t lvt_ext[VLAPIC_LVT_EXT_MAX];  /**< entries that the VM has not: the reset value */
-    uint32_t isr[8];                       /**< vector v is bit v % 32 of word v / 32, in these three */
+    uint32_t lvt[VLAPIC_LVT_COUNT];       /**< by enum vlapic_lvt; bit 14 of LINT0 is remote IRR */
+    uint32_t lvt_ext[VLAPIC_LVT_EXT_MAX]; /**< entries that the VM has not: the reset value */
+    uint32_t isr[8];                      /**< vector v is bit v % 32 of word v / 32, in these three */
     uint32_t tmr[8];
     uint32_t irr[8];
-    uint32_t ier[8];       /**< AMD; all ones elsewhere */
-    uint32_t ext_control;  /**< AMD 410h */
+    uint32_t ier[8];      /**< AMD; all ones elsewhere */
+    uint32_t ext_control; /**< AMD 410h */
     uint32_t initial_count;
     uint32_t divide_config;
-    uint32_t timer_running;         /**< 1: the count is going down */
-    uint64_t timer_remaining;       /**< input clocks until expiry, before division; 0 unless running */
-    uint64_t timer_phase;           /**< how much of the current input clock has passed, in billionths of it */
-    uint64_t tsc_deadline;          /**< IA32_TSC_DEADLINE */
-    uint64_t time_ns;               /**< now_ns() when the state was read */
-    uint32_t events;                /**< VLAPIC_EVENT_* */
-    uint32_t sipi_vector;           /**< with VLAPIC_EVENT_SIPI */
+    uint32_t timer_running;   /**< 1: the count is going down */
+    uint64_t timer_remaining; /**< input clocks until expiry, before division; 0 unless running */
+    uint64_t timer_phase;     /**< how much of the current input clock has passed, in billionths of it */
+    uint64_t tsc_deadline;    /**< IA32_TSC_DEADLINE */
+    uint64_t time_ns;         /**< now_ns() when the state was read */
+    uint32_t events;          /**< VLAPIC_EVENT_* */
+    uint32_t sipi_vector;     /**< with VLAPIC_EVENT_SIPI */
 };
 
 /** How a restored timer relates to the clock of now_ns(). */
@@ -84,8 +84,8 @@ enum vlapic_status vlapic_cpu_get_state(struct vlapic_cpu *cpu, struct vlapic_cp
  * \ctx_owner
  * \manual{Library}
  */
-enum vlapic_status vlapic_cpu_set_state(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *state, enum vlapic_time time,
-                                        const char **field);
+enum vlapic_status vlapic_cpu_set_state(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *state,
+                                        enum vlapic_time time, const char **field);
 
 /** What happened so far, for people and tests. Counters wrap. */
 struct vlapic_cpu_stats {

@@ -46,34 +46,38 @@ struct vlapic_vm_config {
     const struct vlapic_backend *backend; /**< must outlive the VM; no default: the library does not pull one in */
     void *cookie;                         /**< first argument of the callbacks that take a VM cookie */
 
-    uint32_t max_apic_id;   /**< largest x2APIC ID that will ever exist, up to VLAPIC_APIC_ID_LIMIT; default 254 */
-    uint32_t phys_bits;     /**< guest physical-address width, 32..52; default 52 */
-    uint64_t timer_hz;      /**< input clock of the timer before division, 1 Hz to 4 GHz; default 1 GHz */
-    uint64_t timer_floor_ns; /**< the host timer is not armed for earlier than this from now; 0 for no floor; what the guest sees
+    uint32_t max_apic_id; /**< largest x2APIC ID that will ever exist, up to VLAPIC_APIC_ID_LIMIT; default 254 */
+    uint32_t phys_bits;   /**< guest physical-address width, 32..52; default 52 */
+    uint64_t timer_hz;    /**< input clock of the timer before division, 1 Hz to 4 GHz; default 1 GHz */
+    uint64_t
+        timer_floor_ns; /**< the host timer is not armed for earlier than this from now; 0 for no floor; what the guest sees
                                   in CCR is not affected; default 0 */
 
     enum vlapic_vendor vendor;         /**< default as asked of vlapic_vm_config_defaults() */
     enum vlapic_icr_policy icr_policy; /**< default VLAPIC_ICR_PERMISSIVE */
     enum vlapic_catch_up catch_up;     /**< default VLAPIC_CATCH_UP_COALESCE */
 
-    uint8_t version;         /**< version register bits 7:0; default 14h */
-    uint8_t max_lvt;         /**< version register bits 23:16: 5, or 6 with LVT CMCI; default 5 */
-    uint8_t ext_lvt_count;   /**< AMD extended LVT entries, 0..8; used only with ext_space; default 4 */
-    uint8_t ext_features;    /**< VLAPIC_EXT_* capability bits of 400h; used only with ext_space; default all three */
-    bool ext_space;          /**< AMD extended APIC space and version bit 31; default false */
-    bool eoi_suppression;    /**< version bit 24: SVR bit 12 works. Set it only if every I/O APIC has an EOI register; default false */
-    bool x2apic;             /**< CPUID.01h:ECX[21]; default true */
-    bool tsc_deadline;       /**< CPUID.01h:ECX[24]; default false */
-    bool svr_bit9_faults;    /**< x2APIC: SVR bit 9 is reserved (#GP) instead of storage; default false */
-    bool lowest_in_x2apic;   /**< Intel, x2APIC: lowest-priority IPIs are delivered instead of ESR bit 4; default false */
-    bool msi_ff_not_broadcast; /**< an external 8-bit destination FFh does not reach x2APIC-mode CPUs as a broadcast; default false */
-    bool dest_alias;         /**< destinations above FFh are compared by their low 8 bits with xAPIC-mode CPUs; default false */
-    bool id_writable;        /**< the xAPIC ID register can be written; default false */
-    bool narrow_write_merge; /**< MMIO writes of 1 and 2 bytes are merged into the register instead of dropped; default false */
-    bool msi_ext_dest;       /**< MSI address bits 11:5 are destination bits 14:8; default false */
-    bool msi_dest32;         /**< MSI address bits 63:40 are destination bits 31:8; default false */
-    bool base_fixed;         /**< WRMSR that moves the xAPIC window is #GP; default false */
-    bool x2apic_locked;      /**< leaving x2APIC mode is #GP (IA32_XAPIC_DISABLE_STATUS[0]); default false */
+    uint8_t version;       /**< version register bits 7:0; default 14h */
+    uint8_t max_lvt;       /**< version register bits 23:16: 5, or 6 with LVT CMCI; default 5 */
+    uint8_t ext_lvt_count; /**< AMD extended LVT entries, 0..8; used only with ext_space; default 4 */
+    uint8_t ext_features;  /**< VLAPIC_EXT_* capability bits of 400h; used only with ext_space; default all three */
+    bool ext_space;        /**< AMD extended APIC space and version bit 31; default false */
+    bool
+        eoi_suppression; /**< version bit 24: SVR bit 12 works. Set it only if every I/O APIC has an EOI register; default false */
+    bool x2apic;           /**< CPUID.01h:ECX[21]; default true */
+    bool tsc_deadline;     /**< CPUID.01h:ECX[24]; default false */
+    bool svr_bit9_faults;  /**< x2APIC: SVR bit 9 is reserved (#GP) instead of storage; default false */
+    bool lowest_in_x2apic; /**< Intel, x2APIC: lowest-priority IPIs are delivered instead of ESR bit 4; default false */
+    bool
+        msi_ff_not_broadcast; /**< an external 8-bit destination FFh does not reach x2APIC-mode CPUs as a broadcast; default false */
+    bool dest_alias; /**< destinations above FFh are compared by their low 8 bits with xAPIC-mode CPUs; default false */
+    bool id_writable; /**< the xAPIC ID register can be written; default false */
+    bool
+        narrow_write_merge; /**< MMIO writes of 1 and 2 bytes are merged into the register instead of dropped; default false */
+    bool msi_ext_dest;  /**< MSI address bits 11:5 are destination bits 14:8; default false */
+    bool msi_dest32;    /**< MSI address bits 63:40 are destination bits 31:8; default false */
+    bool base_fixed;    /**< WRMSR that moves the xAPIC window is #GP; default false */
+    bool x2apic_locked; /**< leaving x2APIC mode is #GP (IA32_XAPIC_DISABLE_STATUS[0]); default false */
 };
 
 /** Memory that an object wants. */
@@ -125,7 +129,8 @@ enum vlapic_status vlapic_vm_layout(const struct vlapic_vm_config *config, struc
  * \ctx_setup
  * \manual{Library}
  */
-enum vlapic_status vlapic_vm_create(void *memory, size_t bytes, const struct vlapic_vm_config *config, struct vlapic_vm **vm);
+enum vlapic_status vlapic_vm_create(void *memory, size_t bytes, const struct vlapic_vm_config *config,
+                                    struct vlapic_vm **vm);
 
 /**
  * The configuration in force.

@@ -100,8 +100,8 @@ static void place(struct vlapic_cpu *cpu, struct vlapic_vm *vm, const struct vla
     cpu->apic_base = vlapic_core_reset_base(cpu);
 }
 
-enum vlapic_status vlapic_cpu_create(void *memory, size_t bytes, struct vlapic_vm *vm, const struct vlapic_cpu_config *config,
-                                     struct vlapic_cpu **cpu)
+enum vlapic_status vlapic_cpu_create(void *memory, size_t bytes, struct vlapic_vm *vm,
+                                     const struct vlapic_cpu_config *config, struct vlapic_cpu **cpu)
 {
     enum vlapic_status status = check_arguments(memory, bytes, vm, config, cpu);
     struct vlapic_cpu *made = memory;

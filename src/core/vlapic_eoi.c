@@ -16,8 +16,7 @@ static void complete(struct vlapic_cpu *cpu, uint8_t vector)
     if (host->eoi_notify != NULL) {
         host->eoi_notify(cpu->cookie, vector, level);
     }
-    if (level && host->eoi_broadcast != NULL &&
-        (vlapic_get(cpu, VLAPIC_REG_SVR) & VLAPIC_SVR_EOI_SUPPRESS) == 0) {
+    if (level && host->eoi_broadcast != NULL && (vlapic_get(cpu, VLAPIC_REG_SVR) & VLAPIC_SVR_EOI_SUPPRESS) == 0) {
         host->eoi_broadcast(cpu->vm->config.cookie, vector);
     }
     vlapic_core_lint0_eoi(cpu, vector);

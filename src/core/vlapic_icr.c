@@ -10,7 +10,7 @@ struct command {
     uint8_t delivery; /* enum vlapic_delivery */
     uint8_t shorthand;
     uint8_t vector;
-    bool level;  /* trigger mode */
+    bool level;   /* trigger mode */
     bool assert_; /* level bit */
 };
 

@@ -32,7 +32,7 @@
 #define VLAPIC_WORK_LINES (VLAPIC_WORK_LINE(0) | VLAPIC_WORK_LINE(1))
 /* What goes to the core of the vCPU through a poll. */
 #define VLAPIC_WORK_CORE_EVENTS                                                                                        \
-    (VLAPIC_WORK_INIT | VLAPIC_WORK_SIPI | VLAPIC_WORK_SIPI_VECTOR | VLAPIC_WORK_NMI | VLAPIC_WORK_SMI |                \
+    (VLAPIC_WORK_INIT | VLAPIC_WORK_SIPI | VLAPIC_WORK_SIPI_VECTOR | VLAPIC_WORK_NMI | VLAPIC_WORK_SMI |               \
      VLAPIC_WORK_EXTINT)
 
 /* --- the route word: what a sender must know of a receiver ---------------------------------------------------------- */
@@ -232,6 +232,15 @@ void vlapic_core_clear_in_service(struct vlapic_cpu *cpu, uint8_t vector);
 int16_t vlapic_core_deliverable(const struct vlapic_cpu *cpu);
 /* Recomputes everything derived from IRR, ISR, IER and TPR. */
 void vlapic_core_derive(struct vlapic_cpu *cpu);
+#ifdef VLAPIC_DEBUG
+/* Traps if anything derived is stale. */
+void vlapic_core_check_derived(const struct vlapic_cpu *cpu);
+#else
+static inline void vlapic_core_check_derived(const struct vlapic_cpu *cpu)
+{
+    (void)cpu;
+}
+#endif
 
 /* --- vlapic_eoi.c ---------------------------------------------------------------------------------------------------- */
 void vlapic_core_write_eoi(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value);

@@ -13,8 +13,7 @@
 
 uint32_t vlapic_vm_deliver(struct vlapic_vm *vm, const struct vlapic_message *message)
 {
-    bool carries_vector =
-        message->delivery == VLAPIC_DELIVERY_FIXED || message->delivery == VLAPIC_DELIVERY_LOWEST;
+    bool carries_vector = message->delivery == VLAPIC_DELIVERY_FIXED || message->delivery == VLAPIC_DELIVERY_LOWEST;
     struct vlapic_request request = {
         .sender = NULL,
         .destination = message->destination,
@@ -24,8 +23,7 @@ uint32_t vlapic_vm_deliver(struct vlapic_vm *vm, const struct vlapic_message *me
         .source = VLAPIC_FROM_OUTSIDE,
         .logical = message->logical,
         .level = message->level,
-        .arbitrated = message->logical &&
-                      (message->redirection_hint || message->delivery == VLAPIC_DELIVERY_LOWEST),
+        .arbitrated = message->logical && (message->redirection_hint || message->delivery == VLAPIC_DELIVERY_LOWEST),
     };
 
     if ((uint32_t)message->delivery > VLAPIC_DELIVERY_EXTINT || message->delivery == VLAPIC_DELIVERY_RESERVED ||

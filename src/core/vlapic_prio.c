@@ -71,20 +71,36 @@ static void clear_bit(struct vlapic_cpu *cpu, uint32_t base, uint8_t *words, uin
     }
 }
 
+/* Bit w: word w of a 256-bit register is not `empty`. */
+static uint8_t words_other_than(const struct vlapic_cpu *cpu, uint32_t base, uint32_t empty)
+{
+    uint32_t words = 0;
+
+    for (uint32_t w = 0; w < 8; w++) {
+        words |= (uint32_t)(vlapic_get(cpu, base + (w << 4)) != empty) << w;
+    }
+    return (uint8_t)words;
+}
+
 void vlapic_core_derive(struct vlapic_cpu *cpu)
 {
-    cpu->irr_words = 0;
-    cpu->isr_words = 0;
-    cpu->ier_masks = false;
-    for (uint32_t w = 0; w < 8; w++) {
-        uint32_t offset = w << 4;
-
-        cpu->irr_words = (uint8_t)(cpu->irr_words | (uint32_t)(vlapic_get(cpu, VLAPIC_REG_IRR + offset) != 0) << w);
-        cpu->isr_words = (uint8_t)(cpu->isr_words | (uint32_t)(vlapic_get(cpu, VLAPIC_REG_ISR + offset) != 0) << w);
-        cpu->ier_masks = cpu->ier_masks || vlapic_get(cpu, VLAPIC_REG_IER + offset) != UINT32_MAX;
-    }
+    cpu->irr_words = words_other_than(cpu, VLAPIC_REG_IRR, 0);
+    cpu->isr_words = words_other_than(cpu, VLAPIC_REG_ISR, 0);
+    cpu->ier_masks = words_other_than(cpu, VLAPIC_REG_IER, UINT32_MAX) != 0;
     update_in_service(cpu);
 }
+
+#ifdef VLAPIC_DEBUG
+void vlapic_core_check_derived(const struct vlapic_cpu *cpu)
+{
+    int16_t top = highest(cpu, VLAPIC_REG_ISR, cpu->isr_words);
+
+    VLAPIC_CHECK(cpu->irr_words == words_other_than(cpu, VLAPIC_REG_IRR, 0));
+    VLAPIC_CHECK(cpu->isr_words == words_other_than(cpu, VLAPIC_REG_ISR, 0));
+    VLAPIC_CHECK(cpu->ier_masks == (words_other_than(cpu, VLAPIC_REG_IER, UINT32_MAX) != 0));
+    VLAPIC_CHECK(cpu->in_service == (top < 0 ? 0 : top));
+}
+#endif
 
 void vlapic_core_set_tpr(struct vlapic_cpu *cpu, uint32_t tpr)
 {
@@ -163,8 +179,7 @@ int16_t vlapic_core_deliverable(const struct vlapic_cpu *cpu)
 bool vlapic_cpu_accept(struct vlapic_cpu *cpu, uint8_t vector)
 {
     VLAPIC_ASSERT_OWNER(cpu);
-    if (!vlapic_test_vector(cpu, VLAPIC_REG_IRR, vector) ||
-        (vector >> 4) <= (vlapic_get(cpu, VLAPIC_REG_PPR) >> 4) ||
+    if (!vlapic_test_vector(cpu, VLAPIC_REG_IRR, vector) || (vector >> 4) <= (vlapic_get(cpu, VLAPIC_REG_PPR) >> 4) ||
         (cpu->ier_masks && !vlapic_test_vector(cpu, VLAPIC_REG_IER, vector))) {
         return false;
     }

@@ -24,8 +24,9 @@ enum vlapic_reg_option {
 #define LVT_VALID 0x000117FFu
 #define EIGHT(base, ...)                                                                                               \
     [((base) >> 4)] = __VA_ARGS__, [((base) >> 4) + 1] = __VA_ARGS__, [((base) >> 4) + 2] = __VA_ARGS__,               \
-    [((base) >> 4) + 3] = __VA_ARGS__, [((base) >> 4) + 4] = __VA_ARGS__, [((base) >> 4) + 5] = __VA_ARGS__,           \
-    [((base) >> 4) + 6] = __VA_ARGS__, [((base) >> 4) + 7] = __VA_ARGS__
+                [((base) >> 4) + 3] = __VA_ARGS__, [((base) >> 4) + 4] = __VA_ARGS__,                                  \
+                [((base) >> 4) + 5] = __VA_ARGS__, [((base) >> 4) + 6] = __VA_ARGS__,                                  \
+                [((base) >> 4) + 7] = __VA_ARGS__
 
 static void write_id(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
 {

@@ -36,8 +36,7 @@ static void get_events(const struct vlapic_cpu *cpu, struct vlapic_cpu_state *st
     uint64_t lines = vlapic_load_acquire(&cpu->work);
     bool init = (cpu->events & VLAPIC_WORK_INIT) != 0 || cpu->init_handed_over;
 
-    state->events = (init ? VLAPIC_EVENT_INIT : 0) |
-                    ((cpu->events & VLAPIC_WORK_SIPI) != 0 ? VLAPIC_EVENT_SIPI : 0) |
+    state->events = (init ? VLAPIC_EVENT_INIT : 0) | ((cpu->events & VLAPIC_WORK_SIPI) != 0 ? VLAPIC_EVENT_SIPI : 0) |
                     ((cpu->events & VLAPIC_WORK_NMI) != 0 ? VLAPIC_EVENT_NMI : 0) |
                     ((cpu->events & VLAPIC_WORK_SMI) != 0 ? VLAPIC_EVENT_SMI : 0) |
                     ((cpu->events & VLAPIC_WORK_EXTINT) != 0 ? VLAPIC_EVENT_EXTINT : 0) |
@@ -192,13 +191,15 @@ static void check_timer(struct verdict *v, const struct vlapic_cpu *cpu, const s
     uint32_t shift = vlapic_core_clock_shift(s->divide_config);
     uint64_t full = (uint64_t)s->initial_count << shift;
 
-    require(v, (s->divide_config & ~reg_bits(cpu->vm, VLAPIC_REG_DIVIDE_CONFIG)) == 0, VLAPIC_BAD_VALUE, "divide_config");
+    require(v, (s->divide_config & ~reg_bits(cpu->vm, VLAPIC_REG_DIVIDE_CONFIG)) == 0, VLAPIC_BAD_VALUE,
+            "divide_config");
     require(v, s->initial_count == 0 || (counts && enabled), VLAPIC_BAD_VALUE, "initial_count");
     require(v, s->timer_running <= (s->initial_count != 0), VLAPIC_BAD_VALUE, "timer_running");
     require(v, s->timer_running ? s->timer_remaining >= 1 && s->timer_remaining <= full : s->timer_remaining == 0,
             VLAPIC_BAD_VALUE, "timer_remaining");
     require(v, s->timer_phase < (s->timer_running ? VLAPIC_NS_PER_S : 1), VLAPIC_BAD_VALUE, "timer_phase");
-    require(v, s->tsc_deadline == 0 || (mode == VLAPIC_LVT_TIMER_DEADLINE && enabled), VLAPIC_BAD_VALUE, "tsc_deadline");
+    require(v, s->tsc_deadline == 0 || (mode == VLAPIC_LVT_TIMER_DEADLINE && enabled), VLAPIC_BAD_VALUE,
+            "tsc_deadline");
 }
 
 static void check_events(struct verdict *v, const struct vlapic_cpu_state *s)
@@ -304,8 +305,8 @@ static void replace(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *s, en
     }
 }
 
-enum vlapic_status vlapic_cpu_set_state(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *state, enum vlapic_time time,
-                                        const char **field)
+enum vlapic_status vlapic_cpu_set_state(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *state,
+                                        enum vlapic_time time, const char **field)
 {
     struct verdict v = { VLAPIC_OK, NULL };
 

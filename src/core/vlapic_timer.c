@@ -62,8 +62,7 @@ static uint64_t advance_origin(struct vlapic_cpu *cpu, uint64_t now)
 {
     struct vlapic_timer *timer = &cpu->timer;
     uint64_t elapsed = now > timer->origin_ns ? now - timer->origin_ns : 0;
-    uint64_t clocks =
-        vlapic_core_clock_from_ns(elapsed, cpu->vm->config.timer_hz, timer->phase, &timer->phase);
+    uint64_t clocks = vlapic_core_clock_from_ns(elapsed, cpu->vm->config.timer_hz, timer->phase, &timer->phase);
 
     timer->origin_ns += elapsed;
     return clocks;

@@ -144,8 +144,7 @@ static void place(struct vlapic_vm *vm, const struct vlapic_vm_config *config, c
 
     memset(memory, 0, parts->end);
     vm->config = *config;
-    memcpy(&vm->host, config->host,
-           config->host->size < sizeof(vm->host) ? config->host->size : sizeof(vm->host));
+    memcpy(&vm->host, config->host, config->host->size < sizeof(vm->host) ? config->host->size : sizeof(vm->host));
     vm->config.host = &vm->host;
     vm->backend_state = memory + parts->backend_state;
     vm->by_id = (struct vlapic_cpu **)(void *)(memory + parts->by_id);
@@ -154,7 +153,8 @@ static void place(struct vlapic_vm *vm, const struct vlapic_vm_config *config, c
     vm->summary_words = parts->summary_words;
 }
 
-enum vlapic_status vlapic_vm_create(void *memory, size_t bytes, const struct vlapic_vm_config *config, struct vlapic_vm **vm)
+enum vlapic_status vlapic_vm_create(void *memory, size_t bytes, const struct vlapic_vm_config *config,
+                                    struct vlapic_vm **vm)
 {
     enum vlapic_status status = vlapic_core_config_check(config);
     struct vm_parts parts;

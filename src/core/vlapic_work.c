@@ -191,6 +191,7 @@ void vlapic_cpu_poll(struct vlapic_cpu *cpu, struct vlapic_poll *duty)
 {
     VLAPIC_ASSERT_OWNER(cpu);
     vlapic_settle(cpu);
+    vlapic_core_check_derived(cpu);
     cpu->repoll = false;
     *duty = (struct vlapic_poll){ .vector = -1 };
     if (vlapic_unlikely(cpu->events != 0)) {
@@ -207,7 +208,7 @@ void vlapic_cpu_poll(struct vlapic_cpu *cpu, struct vlapic_poll *duty)
 /* Leave the host state, then look once more: see kick_if_away(). */
 static bool go_away(struct vlapic_cpu *cpu, uint32_t run_state)
 {
-    vlapic_exchange(&cpu->run_state, run_state); /* [E1], [H1] */
+    vlapic_exchange(&cpu->run_state, run_state);                                  /* [E1], [H1] */
     if (cpu->repoll || (vlapic_load_seq(&cpu->work) & ~VLAPIC_WORK_LINES) != 0) { /* [E2], [H2] */
         vlapic_store_release(&cpu->run_state, VLAPIC_RUN_HOST);
         return false;
