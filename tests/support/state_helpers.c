@@ -58,6 +58,19 @@ void busy_state(struct fake_vm *f)
     fake_forget(f);
 }
 
+void start_aps(struct fake_vm *f)
+{
+    struct vlapic_poll duty;
+
+    guest_icr(fake_cpu_at(f, 0), 0, 0xC0610);
+    for (unsigned i = 1; i < f->cpu_count; i++) {
+        vlapic_cpu_poll(fake_cpu_at(f, i), &duty);
+        assert_true(duty.sipi);
+        assert_false(duty.wait_for_sipi);
+    }
+    fake_forget(f);
+}
+
 void state_read(struct vlapic_cpu *cpu, struct vlapic_cpu_state *state)
 {
     memset(state, 0, sizeof *state);

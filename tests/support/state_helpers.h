@@ -20,6 +20,9 @@
  */
 void busy_state(struct fake_vm *f);
 
+/* Starts every vCPU that waits for SIPI, with SIPIs from the first vCPU, which is in xAPIC mode. */
+void start_aps(struct fake_vm *f);
+
 /* Reads the state; must succeed. */
 void state_read(struct vlapic_cpu *cpu, struct vlapic_cpu_state *state);
 

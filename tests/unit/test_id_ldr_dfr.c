@@ -130,6 +130,7 @@ static void two_apics_with_the_same_written_id_both_receive(void **unused)
     fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
     host.config.id_writable = true;
     fake_vm_start(&host, 2, NULL);
+    start_aps(&host);
     first = fake_cpu_at(&host, 0);
     second = fake_cpu_at(&host, 1);
     guest_software_enable(first);

@@ -236,6 +236,7 @@ static void init_nmi_smi_and_sipi_are_accepted_while_disabled(void **unused)
     (void)unused;
     fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
     fake_vm_start(&host, 2, NULL);
+    start_aps(&host);
     ap = fake_cpu_at(&host, 1);
     for (unsigned i = 0; i < 3; i++) {
         static const enum vlapic_delivery modes[] = {VLAPIC_DELIVERY_SMI, VLAPIC_DELIVERY_NMI, VLAPIC_DELIVERY_INIT};
@@ -284,6 +285,7 @@ static void a_disabled_apic_is_no_candidate_for_lowest_priority(void **unused)
     (void)unused;
     fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
     fake_vm_start(&host, 3, NULL);
+    start_aps(&host);
     for (unsigned i = 0; i < 3; i++) {
         guest_write(fake_cpu_at(&host, i), VLAPIC_REG_LDR, 1u << (24 + i));
         if (i != 1)
@@ -385,6 +387,7 @@ static void a_disabled_apic_still_sends(void **unused)
     (void)unused;
     fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
     fake_vm_start(&host, 2, NULL);
+    start_aps(&host);
     sender = fake_cpu_at(&host, 0);
     receiver = fake_cpu_at(&host, 1);
     guest_software_enable(receiver);
