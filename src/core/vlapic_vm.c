@@ -173,8 +173,13 @@ enum vlapic_status vlapic_vm_create(void *memory, size_t bytes, const struct vla
         return VLAPIC_TOO_SMALL;
     }
     place(memory, config, &parts);
-    *vm = memory;
-    return config->backend->vm_init != NULL ? config->backend->vm_init((*vm)->backend_state) : VLAPIC_OK;
+    if (config->backend->vm_init != NULL) {
+        status = config->backend->vm_init(((struct vlapic_vm *)memory)->backend_state);
+    }
+    if (status == VLAPIC_OK) {
+        *vm = memory;
+    }
+    return status;
 }
 
 const struct vlapic_vm_config *vlapic_vm_get_config(const struct vlapic_vm *vm)

@@ -20,7 +20,7 @@ static void record(struct fake_vm *f, int cpu, enum fake_call_kind kind, uint64_
                  (unsigned long long)b);
     if (f->call_count == FAKE_MAX_CALLS)
         fail_msg("more than %d callbacks: the test has to call fake_forget()", FAKE_MAX_CALLS);
-    f->calls[f->call_count++] = (struct fake_call){.kind = kind, .cpu = cpu, .a = a, .b = b};
+    f->calls[f->call_count++] = (struct fake_call){ .kind = kind, .cpu = cpu, .a = a, .b = b };
 }
 
 static int index_of(const struct fake_cpu *c)

@@ -96,18 +96,18 @@ void state_after_reset(const struct fake_vm *f, uint32_t apic_id, bool bsp, stru
     state->events = bsp ? 0 : VLAPIC_EVENT_WAIT_FOR_SIPI;
 }
 
-#define SAME(member)                                                                                                 \
-    do {                                                                                                             \
-        if (expected->member != actual->member)                                                                      \
-            fail_msg("state: %s is %#llx, expected %#llx", #member, (unsigned long long)actual->member,              \
-                     (unsigned long long)expected->member);                                                          \
+#define SAME(member)                                                                                                   \
+    do {                                                                                                               \
+        if (expected->member != actual->member)                                                                        \
+            fail_msg("state: %s is %#llx, expected %#llx", #member, (unsigned long long)actual->member,                \
+                     (unsigned long long)expected->member);                                                            \
     } while (0)
 
-#define SAME_WORDS(member)                                                                                           \
-    do {                                                                                                             \
-        for (unsigned i = 0; i < sizeof expected->member / sizeof expected->member[0]; i++)                          \
-            if (expected->member[i] != actual->member[i])                                                            \
-                fail_msg("state: %s[%u] is %#x, expected %#x", #member, i, actual->member[i], expected->member[i]);  \
+#define SAME_WORDS(member)                                                                                             \
+    do {                                                                                                               \
+        for (unsigned i = 0; i < sizeof expected->member / sizeof expected->member[0]; i++)                            \
+            if (expected->member[i] != actual->member[i])                                                              \
+                fail_msg("state: %s[%u] is %#x, expected %#x", #member, i, actual->member[i], expected->member[i]);    \
     } while (0)
 
 void assert_same_state(const struct vlapic_cpu_state *expected, const struct vlapic_cpu_state *actual)

@@ -16,7 +16,7 @@
 
 enum mode { DISABLED, XAPIC, X2APIC, INVALID };
 
-static const uint64_t mode_bits[] = {0, EN, EN | EXTD, EXTD};
+static const uint64_t mode_bits[] = { 0, EN, EN | EXTD, EXTD };
 
 static struct fake_vm host;
 
@@ -81,9 +81,9 @@ static const struct {
     bool ok[4];
 } transitions[] = {
     /*            disabled xAPIC  x2APIC invalid */
-    {DISABLED, {true, true, false, false}},
-    {XAPIC, {true, true, true, false}},
-    {X2APIC, {true, false, true, false}},
+    { DISABLED, { true, true, false, false } },
+    { XAPIC, { true, true, true, false } },
+    { X2APIC, { true, false, true, false } },
 };
 
 static void every_transition_is_allowed_or_fault(void **unused)
@@ -465,7 +465,7 @@ static void a_written_id_is_lost_in_x2apic_mode(void **unused)
 static void id_after_enabling_is_the_low_byte_of_the_x2apic_id(void **unused)
 {
     /* Intel SDM 3A, "x2APIC State Transitions": disabled to xAPIC */
-    static const uint32_t ids[] = {0, 1, 0xFE, 0xFF, 0x100, 0x1234, 0xFFFFF};
+    static const uint32_t ids[] = { 0, 1, 0xFE, 0xFF, 0x100, 0x1234, 0xFFFFF };
 
     (void)unused;
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
@@ -586,8 +586,9 @@ static void a_disabled_apic_takes_no_message(void **unused)
 
         for (uint32_t delivery = 0; delivery < 8; delivery++)
             for (uint32_t destination = 1; destination < 0x100; destination += 0xFE) {
-                struct vlapic_message message = {
-                    .destination = destination, .delivery = (enum vlapic_delivery)delivery, .vector = 0x44};
+                struct vlapic_message message = { .destination = destination,
+                                                  .delivery = (enum vlapic_delivery)delivery,
+                                                  .vector = 0x44 };
 
                 if (destination == 1)
                     assert_int_equal(vlapic_vm_deliver(host.vm, &message), 0);

@@ -68,7 +68,8 @@ static void feature_register_shows_the_capabilities(void **unused)
     (void)unused;
     for (uint8_t features = 0; features < 8; features++)
         for (uint8_t lvts = 0; lvts <= 8; lvts++)
-            IN_BOTH_MODES {
+            IN_BOTH_MODES
+            {
                 struct vlapic_cpu *cpu = start_with(x2apic, features, lvts);
 
                 assert_int_equal(guest_get(cpu, VLAPIC_REG_EXT_FEATURE), (uint32_t)lvts << 16 | features);
@@ -81,7 +82,8 @@ static void control_register_keeps_capable_bits_only(void **unused)
     /* AMD APM 2, "Extended APIC Control Register" */
     (void)unused;
     for (uint8_t features = 0; features < 8; features++)
-        IN_BOTH_MODES {
+        IN_BOTH_MODES
+        {
             struct vlapic_cpu *cpu = start_with(x2apic, features, 4);
 
             for (uint32_t value = 0; value < 8; value++) {
@@ -108,8 +110,9 @@ static void registers_without_capability_are_reserved(void **unused)
         uint32_t offset;
         uint8_t feature, lvt; /* needs this feature bit; or, if lvt is not 0, at least so many entries */
     } registers[] = {
-        {0x420, 2, 0}, {0x430, 8, 0}, {0x440, 8, 0}, {0x470, 8, 0}, {0x480, 1, 0}, {0x4F0, 1, 0},  {0x500, 0, 1},
-        {0x510, 0, 2}, {0x530, 0, 4}, {0x540, 0, 5}, {0x570, 0, 8}, {0x580, 0, 9}, {0xFF0, 0, 99},
+        { 0x420, 2, 0 }, { 0x430, 8, 0 }, { 0x440, 8, 0 },  { 0x470, 8, 0 }, { 0x480, 1, 0 },
+        { 0x4F0, 1, 0 }, { 0x500, 0, 1 }, { 0x510, 0, 2 },  { 0x530, 0, 4 }, { 0x540, 0, 5 },
+        { 0x570, 0, 8 }, { 0x580, 0, 9 }, { 0xFF0, 0, 99 },
     };
 
     (void)unused;
@@ -137,7 +140,8 @@ static void registers_without_capability_are_reserved(void **unused)
 static void eight_bit_id_switch_has_no_effect(void **unused)
 {
     /* AMD APM 2, "Extended APIC Control Register" */
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
         uint32_t id = guest_get(cpu, VLAPIC_REG_ID);
 
@@ -154,7 +158,8 @@ static void seoi_in_order_is_an_eoi(void **unused)
 {
     /* AMD APM 2, "Specific End of Interrupt Register" */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         take(cpu, 0x50, false);
@@ -185,7 +190,8 @@ static void seoi_out_of_order_ends_the_named_vector_only(void **unused)
 {
     /* AMD APM 2, "Specific End of Interrupt Register" */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         take(cpu, 0x30, true);
@@ -213,7 +219,8 @@ static void seoi_of_a_vector_not_in_service_does_nothing(void **unused)
 {
     /* AMD APM 2, "Specific End of Interrupt Register" */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
         struct vlapic_cpu_state before, after;
 
@@ -235,7 +242,8 @@ static void seoi_is_ignored_unless_switched_on(void **unused)
 {
     /* AMD APM 2, "Extended APIC Control Register": SEOI enable */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         guest_set(cpu, VLAPIC_REG_EXT_CONTROL, 5);
@@ -256,7 +264,8 @@ static void seoi_uses_the_low_byte_and_reads_zero(void **unused)
 {
     /* AMD APM 2, "Specific End of Interrupt Register" */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         take(cpu, 0x90, false);
@@ -278,7 +287,8 @@ static void seoi_obeys_broadcast_suppression(void **unused)
 {
     /* AMD APM 2, "Specific End of Interrupt Register"; Intel SDM 3A, "Spurious Interrupt" bit 12 */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         guest_set(cpu, VLAPIC_REG_SVR, 0x11FF);
@@ -296,7 +306,8 @@ static void seoi_clears_remote_irr_and_samples_lint0_again(void **unused)
 {
     /* Intel SDM 3A, "Local Vector Table": remote IRR; AMD APM 2, "Specific End of Interrupt Register" */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         guest_set(cpu, VLAPIC_REG_LVT_LINT0, 0x8055);
@@ -322,7 +333,8 @@ static void ier_is_stored_only_while_switched_on(void **unused)
 {
     /* AMD APM 2, "Interrupt Enable Registers" */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         guest_set(cpu, VLAPIC_REG_EXT_CONTROL, 0);
@@ -343,7 +355,8 @@ static void ier_hides_pending_vectors(void **unused)
 {
     /* AMD APM 2, "Interrupt Enable Registers" */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
         uint8_t vector = 0;
 
@@ -367,7 +380,8 @@ static void ier_of_every_vector_hides_that_vector_only(void **unused)
 {
     /* AMD APM 2, "Interrupt Enable Registers": a bit per vector, laid out as IRR */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         for (unsigned v = 17; v < 256; v++) {
@@ -390,7 +404,8 @@ static void ier_hides_vectors_in_service(void **unused)
 {
     /* AMD APM 2, "Interrupt Enable Registers": the purpose is to serve a lower vector meanwhile, then SEOI the higher one */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         take(cpu, 0x92, true);
@@ -427,7 +442,8 @@ static void unhiding_a_vector_in_service_raises_ppr_again(void **unused)
 {
     /* AMD APM 2, "Interrupt Enable Registers" */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         take(cpu, 0x92, false);
@@ -449,7 +465,8 @@ static void two_vectors_of_a_class_can_be_in_service_with_ier(void **unused)
 {
     /* AMD APM 2, "Interrupt Enable Registers" */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         take(cpu, 0x92, false);
@@ -469,7 +486,8 @@ static void ier_stays_in_force_when_its_switch_is_cleared(void **unused)
 {
     /* AMD APM 2, "Extended APIC Control Register": the switch enables writes */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         set_ier(cpu, 0x92, false);
@@ -489,25 +507,25 @@ static void ier_stays_in_force_when_its_switch_is_cleared(void **unused)
 
 static const struct {
     uint32_t lvt;
-    int vector;          /* offered afterwards, or -1 */
+    int vector; /* offered afterwards, or -1 */
     bool smi, nmi, extint;
     uint32_t esr;
 } events[] = {
-    {0x00000051, 0x51, false, false, false, 0},
-    {0x00010051, -1, false, false, false, 0},
-    {0x0000000F, -1, false, false, false, VLAPIC_ESR_RECEIVE_ILLEGAL_VECTOR},
-    {0x0001000F, -1, false, false, false, 0},
-    {0x00000151, -1, false, false, false, 0}, /* reserved mode */
-    {0x00000251, -1, true, false, false, 0},
-    {0x00000200, -1, true, false, false, 0},
-    {0x00010200, -1, false, false, false, 0},
-    {0x00000351, -1, false, false, false, 0}, /* reserved mode */
-    {0x00000451, -1, false, true, false, 0},
-    {0x00000400, -1, false, true, false, 0},
-    {0x00000551, -1, false, false, false, 0}, /* INIT: not allowed here */
-    {0x00000651, -1, false, false, false, 0}, /* reserved mode */
-    {0x00000700, -1, false, false, true, 0},
-    {0x00010700, -1, false, false, false, 0},
+    { 0x00000051, 0x51, false, false, false, 0 },
+    { 0x00010051, -1, false, false, false, 0 },
+    { 0x0000000F, -1, false, false, false, VLAPIC_ESR_RECEIVE_ILLEGAL_VECTOR },
+    { 0x0001000F, -1, false, false, false, 0 },
+    { 0x00000151, -1, false, false, false, 0 }, /* reserved mode */
+    { 0x00000251, -1, true, false, false, 0 },
+    { 0x00000200, -1, true, false, false, 0 },
+    { 0x00010200, -1, false, false, false, 0 },
+    { 0x00000351, -1, false, false, false, 0 }, /* reserved mode */
+    { 0x00000451, -1, false, true, false, 0 },
+    { 0x00000400, -1, false, true, false, 0 },
+    { 0x00000551, -1, false, false, false, 0 }, /* INIT: not allowed here */
+    { 0x00000651, -1, false, false, false, 0 }, /* reserved mode */
+    { 0x00000700, -1, false, false, true, 0 },
+    { 0x00010700, -1, false, false, false, 0 },
 };
 
 static void extended_lvt_events_follow_their_entry(void **unused)
@@ -516,7 +534,8 @@ static void extended_lvt_events_follow_their_entry(void **unused)
     (void)unused;
     for (unsigned entry = 0; entry < 4; entry++)
         for (unsigned whole_vm = 0; whole_vm < 2; whole_vm++)
-            IN_BOTH_MODES {
+            IN_BOTH_MODES
+            {
                 for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
                     struct vlapic_cpu *cpu = start(x2apic);
                     struct vlapic_poll duty;
@@ -546,7 +565,8 @@ static void extended_lvt_interrupts_are_edge(void **unused)
 {
     /* AMD APM 2, "Extended Local Vector Table" */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         assert_true(vlapic_cpu_post(cpu, 0x51, true));
@@ -565,7 +585,8 @@ static void events_of_missing_entries_are_ignored(void **unused)
     /* AMD APM 2, "Extended APIC Feature Register": number of extended LVT entries */
     (void)unused;
     for (unsigned count = 0; count < 8; count++)
-        IN_BOTH_MODES {
+        IN_BOTH_MODES
+        {
             struct vlapic_cpu *cpu = start_with(x2apic, 7, (uint8_t)count);
             struct vlapic_cpu_state before, after;
 
@@ -604,7 +625,8 @@ static void a_masked_extended_event_is_lost(void **unused)
 {
     /* AMD APM 2, "Extended Local Vector Table"; Intel SDM 3A, "Local Vector Table": mask */
     (void)unused;
-    IN_BOTH_MODES {
+    IN_BOTH_MODES
+    {
         struct vlapic_cpu *cpu = start(x2apic);
 
         guest_set(cpu, VLAPIC_REG_EXT_LVT, 0x10051);

@@ -18,7 +18,7 @@ static struct vlapic_cpu *start_with_id(uint32_t id)
 static uint32_t reach(uint32_t destination, bool logical)
 {
     return vlapic_vm_deliver(
-        host.vm, &(struct vlapic_message){.destination = destination, .logical = logical, .vector = 0x55});
+        host.vm, &(struct vlapic_message){ .destination = destination, .logical = logical, .vector = 0x55 });
 }
 
 /* ---- ID ---- */
@@ -28,19 +28,11 @@ static const struct {
     uint32_t xapic; /* ID register in xAPIC mode */
     uint32_t ldr;   /* LDR in x2APIC mode */
 } ids[] = {
-    {0, 0x00000000, 0x00000001},
-    {1, 0x01000000, 0x00000002},
-    {15, 0x0F000000, 0x00008000},
-    {16, 0x10000000, 0x00010001},
-    {17, 0x11000000, 0x00010002},
-    {254, 0xFE000000, 0x000F4000},
-    {255, 0xFF000000, 0x000F8000},
-    {256, 0x00000000, 0x00100001},
-    {0x1234, 0x34000000, 0x01230010},
-    {0xFFFF, 0xFF000000, 0x0FFF8000},
-    {0x10000, 0x00000000, 0x10000001},
-    {0xFFFFE, 0xFE000000, 0xFFFF4000},
-    {0xFFFFF, 0xFF000000, 0xFFFF8000},
+    { 0, 0x00000000, 0x00000001 },       { 1, 0x01000000, 0x00000002 },       { 15, 0x0F000000, 0x00008000 },
+    { 16, 0x10000000, 0x00010001 },      { 17, 0x11000000, 0x00010002 },      { 254, 0xFE000000, 0x000F4000 },
+    { 255, 0xFF000000, 0x000F8000 },     { 256, 0x00000000, 0x00100001 },     { 0x1234, 0x34000000, 0x01230010 },
+    { 0xFFFF, 0xFF000000, 0x0FFF8000 },  { 0x10000, 0x00000000, 0x10000001 }, { 0xFFFFE, 0xFE000000, 0xFFFF4000 },
+    { 0xFFFFF, 0xFF000000, 0xFFFF8000 },
 };
 
 static void id_and_ldr_follow_from_the_hardware_id(void **unused)
@@ -163,7 +155,7 @@ static void id_is_read_only_in_x2apic_mode_even_if_writable(void **unused)
 static void version_register_shows_the_configuration(void **unused)
 {
     /* Intel SDM 3A, "Local APIC Version Register"; AMD APM 2, "Local APIC Version Register" */
-    static const uint8_t versions[] = {0x10, 0x14, 0x15, 0x1F};
+    static const uint8_t versions[] = { 0x10, 0x14, 0x15, 0x1F };
 
     (void)unused;
     for (unsigned n = 0; n < 4 * 2 * 2 * 2 * 2; n++) {
@@ -236,7 +228,7 @@ static void dfr_keeps_four_bits_and_reads_ones_below(void **unused)
 static void dfr_selects_the_model_and_reserved_values_match_broadcast_only(void **unused)
 {
     /* Intel SDM 3A, "Logical Destination Mode": flat 1111b, cluster 0000b, all other values reserved */
-    static const uint8_t ldrs[] = {0x00, 0x01, 0x11, 0x18, 0x2F, 0x80, 0xF1, 0xFF};
+    static const uint8_t ldrs[] = { 0x00, 0x01, 0x11, 0x18, 0x2F, 0x80, 0xF1, 0xFF };
     struct vlapic_cpu *cpu;
 
     (void)unused;

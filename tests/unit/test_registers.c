@@ -14,9 +14,9 @@ enum access {
     RESERVED, /* xAPIC: ESR bit 7, reads 0; x2APIC: #GP */
     RO,       /* xAPIC: writes ignored; x2APIC: writes #GP */
     RW,
-    WO,    /* xAPIC: reads 0; x2APIC: reads #GP */
-    ZERO,  /* exists, reads 0, writes ignored */
-    LATCH, /* ESR: a write moves what is pending to what is visible */
+    WO,     /* xAPIC: reads 0; x2APIC: reads #GP */
+    ZERO,   /* exists, reads 0, writes ignored */
+    LATCH,  /* ESR: a write moves what is pending to what is visible */
     COMMAND /* AMD SEOI: a write does something, reads give 0 in both modes */
 };
 
@@ -35,6 +35,7 @@ struct row {
     uint32_t reset;
 };
 
+/* clang-format off */
 static const struct row rows[] = {
     /* name        offset slots when        xAPIC     x2APIC    stored      allowed     ones        reset */
     {"ID",         0x020, 1, ALWAYS,     RO,       RO,       0,          0,          0,          0},
@@ -70,8 +71,9 @@ static const struct row rows[] = {
     {"IER",        0x480, 8, IF_IER,     RW,       RW,       0xFFFFFFFF, 0xFFFFFFFF, 0,          0xFFFFFFFF},
     {"ext LVT",    0x500, 8, IF_EXT_LVT, RW,       RW,       0x000107FF, 0x000117FF, 0,          0x00010000},
 };
+/* clang-format on */
 
-static const struct row reserved_row = {.name = "reserved", .xapic = RESERVED, .x2apic = RESERVED};
+static const struct row reserved_row = { .name = "reserved", .xapic = RESERVED, .x2apic = RESERVED };
 
 /* ---- profiles ---- */
 
@@ -85,32 +87,79 @@ struct profile {
 };
 
 static const struct profile profiles[] = {
-    {.name = "intel", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5},
-    {.name = "intel, all options", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x15, .max_lvt = 6, .deadline = true,
-     .eoi_suppression = true},
-    {.name = "intel, CMCI only", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 6},
-    {.name = "intel, deadline only", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5, .deadline = true},
-    {.name = "intel, EOI suppression only", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5,
-     .eoi_suppression = true},
-    {.name = "intel, SVR bit 9 faults", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5,
-     .bit9_faults = true},
-    {.name = "intel, ID writable", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5, .id_writable = true},
-    {.name = "intel, no x2APIC", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5, .no_x2apic = true},
-    {.name = "intel, extended space", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5, .ext = true,
-     .ext_lvts = 4, .ext_features = 7},
-    {.name = "amd", .vendor = VLAPIC_VENDOR_AMD, .version = 0x10, .max_lvt = 5},
-    {.name = "amd, extended space", .vendor = VLAPIC_VENDOR_AMD, .version = 0x10, .max_lvt = 5, .ext = true,
-     .ext_lvts = 4, .ext_features = 7},
-    {.name = "amd, everything", .vendor = VLAPIC_VENDOR_AMD, .version = 0x10, .max_lvt = 6, .deadline = true,
-     .eoi_suppression = true, .ext = true, .ext_lvts = 8, .ext_features = 7},
-    {.name = "amd, extended space without features", .vendor = VLAPIC_VENDOR_AMD, .version = 0x10, .max_lvt = 5,
-     .ext = true, .ext_lvts = 0, .ext_features = 0},
-    {.name = "amd, IER only", .vendor = VLAPIC_VENDOR_AMD, .version = 0x10, .max_lvt = 5, .ext = true, .ext_lvts = 1,
-     .ext_features = 1},
-    {.name = "amd, SEOI only", .vendor = VLAPIC_VENDOR_AMD, .version = 0x10, .max_lvt = 5, .ext = true, .ext_lvts = 7,
-     .ext_features = 2},
-    {.name = "amd, 8-bit ID only", .vendor = VLAPIC_VENDOR_AMD, .version = 0x10, .max_lvt = 5, .ext = true,
-     .ext_lvts = 3, .ext_features = 4},
+    { .name = "intel", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5 },
+    { .name = "intel, all options",
+      .vendor = VLAPIC_VENDOR_INTEL,
+      .version = 0x15,
+      .max_lvt = 6,
+      .deadline = true,
+      .eoi_suppression = true },
+    { .name = "intel, CMCI only", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 6 },
+    { .name = "intel, deadline only", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5, .deadline = true },
+    { .name = "intel, EOI suppression only",
+      .vendor = VLAPIC_VENDOR_INTEL,
+      .version = 0x14,
+      .max_lvt = 5,
+      .eoi_suppression = true },
+    { .name = "intel, SVR bit 9 faults",
+      .vendor = VLAPIC_VENDOR_INTEL,
+      .version = 0x14,
+      .max_lvt = 5,
+      .bit9_faults = true },
+    { .name = "intel, ID writable", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5, .id_writable = true },
+    { .name = "intel, no x2APIC", .vendor = VLAPIC_VENDOR_INTEL, .version = 0x14, .max_lvt = 5, .no_x2apic = true },
+    { .name = "intel, extended space",
+      .vendor = VLAPIC_VENDOR_INTEL,
+      .version = 0x14,
+      .max_lvt = 5,
+      .ext = true,
+      .ext_lvts = 4,
+      .ext_features = 7 },
+    { .name = "amd", .vendor = VLAPIC_VENDOR_AMD, .version = 0x10, .max_lvt = 5 },
+    { .name = "amd, extended space",
+      .vendor = VLAPIC_VENDOR_AMD,
+      .version = 0x10,
+      .max_lvt = 5,
+      .ext = true,
+      .ext_lvts = 4,
+      .ext_features = 7 },
+    { .name = "amd, everything",
+      .vendor = VLAPIC_VENDOR_AMD,
+      .version = 0x10,
+      .max_lvt = 6,
+      .deadline = true,
+      .eoi_suppression = true,
+      .ext = true,
+      .ext_lvts = 8,
+      .ext_features = 7 },
+    { .name = "amd, extended space without features",
+      .vendor = VLAPIC_VENDOR_AMD,
+      .version = 0x10,
+      .max_lvt = 5,
+      .ext = true,
+      .ext_lvts = 0,
+      .ext_features = 0 },
+    { .name = "amd, IER only",
+      .vendor = VLAPIC_VENDOR_AMD,
+      .version = 0x10,
+      .max_lvt = 5,
+      .ext = true,
+      .ext_lvts = 1,
+      .ext_features = 1 },
+    { .name = "amd, SEOI only",
+      .vendor = VLAPIC_VENDOR_AMD,
+      .version = 0x10,
+      .max_lvt = 5,
+      .ext = true,
+      .ext_lvts = 7,
+      .ext_features = 2 },
+    { .name = "amd, 8-bit ID only",
+      .vendor = VLAPIC_VENDOR_AMD,
+      .version = 0x10,
+      .max_lvt = 5,
+      .ext = true,
+      .ext_lvts = 3,
+      .ext_features = 4 },
 };
 
 #define PROFILES (sizeof profiles / sizeof profiles[0])
@@ -237,10 +286,10 @@ static uint32_t reset_value(const struct profile *p, const struct row *r, bool x
     }
 }
 
-#define FAIL_AT(p, r, offset, ...)                                                                                   \
-    do {                                                                                                             \
-        print_error("profile %s, %s at %03x: ", (p)->name, (r)->name, offset);                                       \
-        fail_msg(__VA_ARGS__);                                                                                       \
+#define FAIL_AT(p, r, offset, ...)                                                                                     \
+    do {                                                                                                               \
+        print_error("profile %s, %s at %03x: ", (p)->name, (r)->name, offset);                                         \
+        fail_msg(__VA_ARGS__);                                                                                         \
     } while (0)
 
 static uint64_t bad_reads(struct vlapic_cpu *cpu)
@@ -407,8 +456,8 @@ static void every_bit_of_every_x2apic_register_is_stored_or_faults(void **unused
                     expected |= value & 0xFFFFFFFF00000000ull;
                 actual = guest_rdmsr(cpu, msr);
                 if (actual != expected)
-                    FAIL_AT(p, r, offset, "reads %#llx after a write of %#llx, expected %#llx", (unsigned long long)actual,
-                            (unsigned long long)value, (unsigned long long)expected);
+                    FAIL_AT(p, r, offset, "reads %#llx after a write of %#llx, expected %#llx",
+                            (unsigned long long)actual, (unsigned long long)value, (unsigned long long)expected);
             }
         }
         fake_vm_stop(&host);
@@ -474,8 +523,8 @@ static void x2apic_msrs_fault_outside_x2apic_mode(void **unused)
 static void msrs_of_others_are_not_ours(void **unused)
 {
     /* Intel SDM 3A, "x2APIC Register Address Space": the range claimed is 800h..8FFh */
-    static const uint32_t others[] = {0,     0x10,  0x1A,  0x1C,  0x3B,       0xBD,       0x6DF,      0x6E1,
-                                      0x7FF, 0x900, 0xBFF, 0xC00, 0xC0000080, 0xC001001B, 0xFFFFFFFF, 0x1000081B};
+    static const uint32_t others[] = { 0,     0x10,  0x1A,  0x1C,  0x3B,       0xBD,       0x6DF,      0x6E1,
+                                       0x7FF, 0x900, 0xBFF, 0xC00, 0xC0000080, 0xC001001B, 0xFFFFFFFF, 0x1000081B };
     struct vlapic_cpu *cpu = start(&profiles[1]);
 
     (void)unused;
@@ -631,7 +680,9 @@ static void ill_formed_writes_of_every_offset_and_width_are_dropped(void **unuse
 static void offsets_beyond_the_window_are_not_ours(void **unused)
 {
     /* Intel SDM 3A, "Local APIC Status and Location": a 4-KiB window */
-    static const uint32_t beyond[] = {0x1000, 0x1001, 0x1020, 0x1080, 0x10B0, 0x2080, 0x10080, 0x80000080, 0xFFFFFFF0};
+    static const uint32_t beyond[] = {
+        0x1000, 0x1001, 0x1020, 0x1080, 0x10B0, 0x2080, 0x10080, 0x80000080, 0xFFFFFFF0
+    };
     struct vlapic_cpu *cpu = start(&profiles[0]);
 
     (void)unused;
@@ -755,7 +806,7 @@ static void a_narrow_write_of_eoi_is_an_eoi_if_configured(void **unused)
 static void registers_show_what_the_state_says(void **unused)
 {
     /* Intel SDM 3A, "The Local APIC Block Diagram", table "Local APIC Register Address Map" */
-    static const uint32_t lvt_offsets[VLAPIC_LVT_COUNT] = {0x320, 0x330, 0x340, 0x350, 0x360, 0x370, 0x2F0};
+    static const uint32_t lvt_offsets[VLAPIC_LVT_COUNT] = { 0x320, 0x330, 0x340, 0x350, 0x360, 0x370, 0x2F0 };
 
     (void)unused;
     for (size_t n = 0; n < PROFILES; n++)
@@ -870,7 +921,7 @@ static void software_disabled_apic_still_records_illegal_registers(void **unused
 static void lvt_status_bits_cannot_be_written(void **unused)
 {
     /* Intel SDM 3A, "Local Vector Table": delivery status and remote IRR are read-only */
-    static const uint32_t lvts[] = {0x320, 0x330, 0x340, 0x350, 0x360, 0x370};
+    static const uint32_t lvts[] = { 0x320, 0x330, 0x340, 0x350, 0x360, 0x370 };
 
     (void)unused;
     for (unsigned x2apic = 0; x2apic < 2; x2apic++) {

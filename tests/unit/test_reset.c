@@ -135,8 +135,8 @@ static void reset_forgets_latched_events(void **unused)
         for (uint32_t delivery = 0; delivery < 8; delivery++)
             if (delivery != VLAPIC_DELIVERY_RESERVED)
                 guest_icr(cpu, vlapic_cpu_apic_id(target) << 24, delivery << 8 | 0x66);
-        vlapic_vm_deliver(host.vm, &(struct vlapic_message){.destination = vlapic_cpu_apic_id(target),
-                                                            .delivery = VLAPIC_DELIVERY_EXTINT});
+        vlapic_vm_deliver(host.vm, &(struct vlapic_message){ .destination = vlapic_cpu_apic_id(target),
+                                                             .delivery = VLAPIC_DELIVERY_EXTINT });
         assert_true(vlapic_cpu_post(target, 0x67, true));
         vlapic_cpu_lvt_event(target, VLAPIC_LVT_THERMAL);
         vlapic_cpu_reset(target);
@@ -272,7 +272,7 @@ static void init_wipes_what_was_accepted_before_it_is_taken(void **unused)
     fake_one_cpu(&host, VLAPIC_VENDOR_INTEL);
     cpu = fake_cpu_at(&host, 0);
     guest_write(cpu, VLAPIC_REG_TPR, 0x20);
-    vlapic_vm_deliver(host.vm, &(struct vlapic_message){.delivery = VLAPIC_DELIVERY_INIT});
+    vlapic_vm_deliver(host.vm, &(struct vlapic_message){ .delivery = VLAPIC_DELIVERY_INIT });
     vlapic_cpu_poll(cpu, &duty);
     assert_true(duty.init);
     assert_int_equal(guest_read(cpu, VLAPIC_REG_TPR), 0x20); /* not yet */
@@ -301,7 +301,7 @@ static void after_init_fixed_is_dropped_and_nmi_latched(void **unused)
     cpu = fake_cpu_at(&host, 0);
     vlapic_cpu_take_init(cpu);
     assert_false(vlapic_cpu_post(cpu, 0x80, false));
-    assert_int_equal(vlapic_vm_deliver(host.vm, &(struct vlapic_message){.delivery = VLAPIC_DELIVERY_NMI}), 1);
+    assert_int_equal(vlapic_vm_deliver(host.vm, &(struct vlapic_message){ .delivery = VLAPIC_DELIVERY_NMI }), 1);
     vlapic_cpu_poll(cpu, &duty);
     assert_true(duty.nmi);
     fake_vm_stop(&host);

@@ -23,7 +23,7 @@ static void software_disable(struct vlapic_cpu *cpu)
 
 static uint32_t deliver(enum vlapic_delivery delivery, uint8_t vector)
 {
-    return vlapic_vm_deliver(host.vm, &(struct vlapic_message){.delivery = delivery, .vector = vector});
+    return vlapic_vm_deliver(host.vm, &(struct vlapic_message){ .delivery = delivery, .vector = vector });
 }
 
 /* ---- the register ---- */
@@ -109,9 +109,9 @@ static const struct {
     uint32_t offset;
     uint32_t value;
 } lvts[] = {
-    {VLAPIC_REG_LVT_CMCI, 0x241},   {VLAPIC_REG_LVT_TIMER, 0x20042}, {VLAPIC_REG_LVT_THERMAL, 0x443},
-    {VLAPIC_REG_LVT_PERF, 0x444},   {VLAPIC_REG_LVT_LINT0, 0xA045},  {VLAPIC_REG_LVT_LINT1, 0x2446},
-    {VLAPIC_REG_LVT_ERROR, 0x47},   {VLAPIC_REG_EXT_LVT, 0x48},      {VLAPIC_REG_EXT_LVT + 0x30, 0x449},
+    { VLAPIC_REG_LVT_CMCI, 0x241 }, { VLAPIC_REG_LVT_TIMER, 0x20042 }, { VLAPIC_REG_LVT_THERMAL, 0x443 },
+    { VLAPIC_REG_LVT_PERF, 0x444 }, { VLAPIC_REG_LVT_LINT0, 0xA045 },  { VLAPIC_REG_LVT_LINT1, 0x2446 },
+    { VLAPIC_REG_LVT_ERROR, 0x47 }, { VLAPIC_REG_EXT_LVT, 0x48 },      { VLAPIC_REG_EXT_LVT + 0x30, 0x449 },
 };
 
 #define LVTS (sizeof lvts / sizeof lvts[0])
@@ -239,10 +239,10 @@ static void init_nmi_smi_and_sipi_are_accepted_while_disabled(void **unused)
     start_aps(&host);
     ap = fake_cpu_at(&host, 1);
     for (unsigned i = 0; i < 3; i++) {
-        static const enum vlapic_delivery modes[] = {VLAPIC_DELIVERY_SMI, VLAPIC_DELIVERY_NMI, VLAPIC_DELIVERY_INIT};
+        static const enum vlapic_delivery modes[] = { VLAPIC_DELIVERY_SMI, VLAPIC_DELIVERY_NMI, VLAPIC_DELIVERY_INIT };
 
-        assert_int_equal(
-            vlapic_vm_deliver(host.vm, &(struct vlapic_message){.destination = 1, .delivery = modes[i]}), 1);
+        assert_int_equal(vlapic_vm_deliver(host.vm, &(struct vlapic_message){ .destination = 1, .delivery = modes[i] }),
+                         1);
         vlapic_cpu_poll(ap, &duty);
         assert_int_equal(duty.smi, i == 0);
         assert_int_equal(duty.nmi, i == 1);
@@ -294,10 +294,10 @@ static void a_disabled_apic_is_no_candidate_for_lowest_priority(void **unused)
     for (unsigned vector = 0x30; vector < 0x50; vector++) {
         unsigned chosen = vector % 2 ? 2 : 0;
 
-        assert_int_equal(vlapic_vm_deliver(host.vm, &(struct vlapic_message){.destination = 7,
-                                                                             .logical = true,
-                                                                             .delivery = VLAPIC_DELIVERY_LOWEST,
-                                                                             .vector = (uint8_t)vector}),
+        assert_int_equal(vlapic_vm_deliver(host.vm, &(struct vlapic_message){ .destination = 7,
+                                                                              .logical = true,
+                                                                              .delivery = VLAPIC_DELIVERY_LOWEST,
+                                                                              .vector = (uint8_t)vector }),
                          1);
         assert_int_equal(take_vector(fake_cpu_at(&host, chosen)), (int)vector);
         guest_eoi(fake_cpu_at(&host, chosen));
