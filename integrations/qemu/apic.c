@@ -104,7 +104,6 @@ void apic_sync(ApicVlapic *s)
         poll(s, &duty);
         set_intr(s, duty.vector >= 0 || duty.extint || s->extint_message);
     } while (!vlapic_cpu_enter(s->lapic));
-    apic_mirror_tsc_deadline(s);
 }
 
 /* --- what the guest does --------------------------------------------------------------------------------------------- */

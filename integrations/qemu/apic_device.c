@@ -108,6 +108,9 @@ static void run_state_changed(void *opaque, bool running, RunState state)
         apic_time_rebase(&s->common.cpu->env);
         apic_adopt_tsc_deadline(s);
     }
+    if (!running) {
+        apic_mirror_tsc_deadline(s);
+    }
     apic_sync(s);
 }
 

@@ -88,7 +88,7 @@ static bool has_tsc_deadline(CPUX86State *env)
     return (env->features[FEAT_1_ECX] & CPUID_EXT_TSC_DEADLINE_TIMER) && env_archcpu(env)->apic_state;
 }
 
-/* QEMU migrates the deadline with the CPU, from here. */
+/* QEMU migrates the deadline with the CPU, from there. As any access it may find the timer expired: apic_sync() must follow. */
 void apic_mirror_tsc_deadline(ApicVlapic *s)
 {
     CPUX86State *env = &s->common.cpu->env;
