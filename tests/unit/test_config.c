@@ -334,6 +334,7 @@ static void the_table_and_the_configuration_are_copied(void **unused)
 /* ---- the backend's descriptor ---- */
 
 static unsigned vm_inits, cpu_inits, cpu_finis;
+static unsigned char *last_vm_state, *last_cpu_state;
 static enum vlapic_status vm_init_status, cpu_init_status;
 
 static enum vlapic_status test_vm_init(void *vm_state)
@@ -341,6 +342,7 @@ static enum vlapic_status test_vm_init(void *vm_state)
     assert_true(((uintptr_t)vm_state & 63) == 0);
     for (unsigned i = 0; i < 100; i++)
         assert_int_equal(((unsigned char *)vm_state)[i], 0);
+    last_vm_state = vm_state;
     vm_inits++;
     return vm_init_status;
 }
@@ -350,6 +352,7 @@ static enum vlapic_status test_cpu_init(void *cpu_state, void *vm_state, struct 
     assert_non_null(cpu_state);
     assert_non_null(vm_state);
     assert_non_null(cpu);
+    last_cpu_state = cpu_state;
     cpu_inits++;
     return cpu_init_status;
 }
@@ -466,6 +469,11 @@ static void a_failing_backend_fails_the_creation(void **unused)
     assert_int_equal(cpu_inits, 1);
     assert_int_equal(cpu_finis, 0);
     assert_null(vlapic_vm_find(vm, 0));
+
+    /* The states lie in the blocks. */
+    assert_true(last_vm_state > block && last_vm_state + backend.vm_state_bytes <= block + sizeof block);
+    assert_true(last_cpu_state > (unsigned char *)memory);
+    assert_true(last_cpu_state + backend.cpu_state_bytes <= (unsigned char *)memory + layout.bytes);
     free(memory);
 }
 
@@ -488,6 +496,7 @@ static void layouts_are_usable(void **unused)
         assert_true(vm.alignment != 0 && (vm.alignment & (vm.alignment - 1)) == 0);
         assert_true(cpu.alignment != 0 && (cpu.alignment & (cpu.alignment - 1)) == 0);
         assert_int_equal(cpu.pages, 0);
+        assert_int_equal(vm.pages, 0);
         assert_true(vm.bytes >= previous);
         assert_true(vm.bytes <= 4096 + (size_t)limits[i] * 83 / 10 + 64);
         previous = vm.bytes;
@@ -596,7 +605,10 @@ static void a_backend_with_pages_gets_them(void **unused)
     pages[1].va = page[1] + 8;
     assert_int_equal(vlapic_cpu_create(block, layout.bytes, host.vm, &config, &cpu), VLAPIC_MISALIGNED);
     pages[1].va = page[1];
-    pages[0].pa = 0x1008;
+    for (uint64_t low = 1; low < 4096; low <<= 1) {
+        pages[0].pa = 0x1000 | low;
+        assert_int_equal(vlapic_cpu_create(block, layout.bytes, host.vm, &config, &cpu), VLAPIC_MISALIGNED);
+    }
     assert_int_equal(vlapic_cpu_create(block, layout.bytes, host.vm, &config, &cpu), VLAPIC_MISALIGNED);
     pages[0].pa = 0x1000;
     assert_null(cpu);
@@ -825,6 +837,125 @@ static void state_and_stats_refuse_bad_arguments(void **unused)
     fake_vm_stop(&host);
 }
 
+static void a_vm_stays_in_its_block(void **unused)
+{
+    /* Library: vlapic_vm_layout(): with the largest ID attached, nothing beyond the block is written */
+    static const uint32_t limits[] = { 0, 62, 63, 64, 127, 128, 4094, 4095, 4096 };
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        struct vlapic_layout vm_layout, cpu_layout;
+        struct vlapic_cpu_config config = { .size = sizeof config, .apic_id = limits[i], .bsp = true };
+        static _Alignas(4096) unsigned char cpu_block[1 << 16];
+        struct vlapic_vm *vm;
+        struct vlapic_cpu *cpu;
+
+        fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
+        host.config.max_apic_id = limits[i];
+        assert_int_equal(vlapic_vm_layout(&host.config, &vm_layout), VLAPIC_OK);
+        assert_int_equal(vlapic_cpu_layout(&host.config, &cpu_layout), VLAPIC_OK);
+        memset(block, 0x5A, sizeof block);
+        memset(cpu_block, 0x5A, sizeof cpu_block);
+        host.cpus = &(struct fake_cpu){ .owner = &host };
+        config.cookie = &host.cpus[0];
+        assert_int_equal(vlapic_vm_create(block, vm_layout.bytes, &host.config, &vm), VLAPIC_OK);
+        assert_int_equal(vlapic_cpu_create(cpu_block, cpu_layout.bytes, vm, &config, &cpu), VLAPIC_OK);
+        assert_int_equal(vlapic_cpu_attach(cpu), VLAPIC_OK);
+        assert_ptr_equal(vlapic_vm_find(vm, limits[i]), cpu);
+        for (uint32_t id = 0; id < limits[i]; id++)
+            assert_null(vlapic_vm_find(vm, id));
+        guest_write(cpu, VLAPIC_REG_LDR, 0xFF000000);
+        guest_software_enable(cpu);
+        guest_icr(cpu, 0xFF000000, 0x40);
+        guest_icr(cpu, 0xFF000000, 0x841);
+        guest_icr(cpu, 0, 0x80042);
+        assert_int_equal(take_vector(cpu), 0x42);
+        vlapic_cpu_destroy(cpu);
+        for (size_t at = vm_layout.bytes; at < sizeof block; at++)
+            assert_int_equal(block[at], 0x5A);
+        for (size_t at = cpu_layout.bytes; at < sizeof cpu_block; at++)
+            assert_int_equal(cpu_block[at], 0x5A);
+    }
+}
+
+/* ---- what the backend is told ---- */
+
+static uint32_t told;
+
+static void test_changed(void *cpu_state, uint32_t what)
+{
+    (void)cpu_state;
+    assert_true(what != 0 && (what & ~(uint32_t)VLAPIC_CHANGE_ALL) == 0);
+    told |= what;
+}
+
+static void assert_told(uint32_t what)
+{
+    if ((told & what) != what)
+        fail_msg("the backend was told %#x, expected at least %#x", told, what);
+    told = 0;
+}
+
+static void the_backend_is_told_what_changed(void **unused)
+{
+    /* Library: struct vlapic_backend.changed: at least what changed; more is allowed */
+    struct vlapic_backend backend = vlapic_backend_soft;
+    struct vlapic_cpu *cpu;
+
+    (void)unused;
+    backend.changed = test_changed;
+    fake_vm_prepare(&host, VLAPIC_VENDOR_AMD);
+    host.config.backend = &backend;
+    host.config.id_writable = true;
+    host.config.ext_space = true;
+    told = 0;
+    fake_vm_start(&host, 1, NULL);
+    assert_told(VLAPIC_CHANGE_ALL);
+    cpu = fake_cpu_at(&host, 0);
+    guest_software_enable(cpu);
+    told = 0;
+
+    guest_write(cpu, VLAPIC_REG_ID, 0x44000000);
+    assert_told(VLAPIC_CHANGE_IDENTITY);
+    guest_write(cpu, VLAPIC_REG_LDR, 0x01000000);
+    assert_told(VLAPIC_CHANGE_IDENTITY);
+    guest_write(cpu, VLAPIC_REG_DFR, 0x00000000);
+    assert_told(VLAPIC_CHANGE_IDENTITY);
+    guest_write(cpu, VLAPIC_REG_TPR, 0x10);
+    assert_told(VLAPIC_CHANGE_TPR);
+    vlapic_cpu_cr8_write(cpu, 2);
+    assert_told(VLAPIC_CHANGE_TPR);
+    vlapic_cpu_post(cpu, 0x60, true);
+    assert_int_equal(poll_vector(cpu), 0x60);
+    assert_told(VLAPIC_CHANGE_TMR);
+    assert_true(vlapic_cpu_accept(cpu, 0x60));
+    assert_told(VLAPIC_CHANGE_ISR);
+    assert_true(vlapic_cpu_unaccept(cpu, 0x60));
+    assert_told(VLAPIC_CHANGE_ISR);
+    assert_int_equal(take_vector(cpu), 0x60);
+    told = 0;
+    guest_eoi(cpu);
+    assert_told(VLAPIC_CHANGE_ISR);
+    vlapic_cpu_post(cpu, 0x60, false);
+    assert_int_equal(take_vector(cpu), 0x60);
+    assert_told(VLAPIC_CHANGE_TMR | VLAPIC_CHANGE_ISR);
+    guest_write(cpu, VLAPIC_REG_EXT_CONTROL, 7);
+    told = 0;
+    guest_write(cpu, VLAPIC_REG_SEOI, 0x60);
+    assert_told(VLAPIC_CHANGE_ISR);
+    guest_enable_x2apic(cpu);
+    assert_told(VLAPIC_CHANGE_MODE | VLAPIC_CHANGE_IDENTITY);
+    guest_wrmsr(cpu, VLAPIC_MSR_APIC_BASE, 0xABC00D00);
+    assert_told(VLAPIC_CHANGE_MODE);
+    vlapic_cpu_take_init(cpu);
+    assert_told(VLAPIC_CHANGE_ALL);
+    guest_disable_apic(cpu);
+    assert_told(VLAPIC_CHANGE_MODE);
+    vlapic_cpu_reset(cpu);
+    assert_told(VLAPIC_CHANGE_ALL);
+    fake_vm_stop(&host);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -850,6 +981,8 @@ int main(void)
         cmocka_unit_test(destroying_tells_the_backend_once),
         cmocka_unit_test(ids_up_to_the_maximum_can_be_used),
         cmocka_unit_test(state_and_stats_refuse_bad_arguments),
+        cmocka_unit_test(a_vm_stays_in_its_block),
+        cmocka_unit_test(the_backend_is_told_what_changed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -938,6 +938,57 @@ static void lvt_status_bits_cannot_be_written(void **unused)
     }
 }
 
+static void writes_to_read_only_registers_change_nothing(void **unused)
+{
+    /* Intel SDM 3A, "The Local APIC Block Diagram", table "Local APIC Register Address Map"; here with non-zero contents */
+    (void)unused;
+    for (size_t n = 0; n < PROFILES; n++) {
+        const struct profile *p = &profiles[n];
+        struct vlapic_cpu *cpu = start(p);
+        struct vlapic_cpu_state before, after;
+
+        quiet_busy(cpu);
+        state_read(cpu, &before);
+        for (uint32_t offset = 0; offset < 0x1000; offset += 16) {
+            const struct row *r = row_at(p, offset);
+            enum access class = class_of(p, r, false);
+
+            if (class == RW || class == WO || class == COMMAND || class == LATCH)
+                continue;
+            for (unsigned ones = 0; ones < 2; ones++) {
+                uint32_t old = guest_read(cpu, offset);
+
+                guest_write(cpu, offset, ones ? 0xFFFFFFFF : 0);
+                assert_int_equal(guest_read(cpu, offset), old);
+                assert_int_equal(guest_esr(cpu), class == RESERVED ? VLAPIC_ESR_ILLEGAL_REGISTER : 0);
+                guest_esr(cpu);
+                state_read(cpu, &after);
+                assert_same_state(&before, &after);
+            }
+        }
+        fake_vm_stop(&host);
+    }
+}
+
+static void a_write_sees_what_was_posted_before_it(void **unused)
+{
+    /* Intel SDM 3A, "Signaling Interrupt Servicing Completion": the EOI looks at TMR, which the later message has set */
+    (void)unused;
+    for (unsigned x2apic = 0; x2apic < 2; x2apic++) {
+        struct vlapic_cpu *cpu = start(&profiles[0]);
+
+        fresh(cpu, &profiles[0], x2apic);
+        assert_true(vlapic_cpu_post(cpu, 0x60, false));
+        assert_int_equal(take_vector(cpu), 0x60);
+        assert_true(vlapic_cpu_post(cpu, 0x60, true));
+        fake_forget(&host);
+        guest_eoi(cpu);
+        assert_int_equal(fake_last(&host, FAKE_EOI_BROADCAST)->a, 0x60);
+        assert_int_equal(take_vector(cpu), 0x60);
+        fake_vm_stop(&host);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -961,6 +1012,8 @@ int main(void)
         cmocka_unit_test(reading_a_reserved_register_signals_the_error_once),
         cmocka_unit_test(software_disabled_apic_still_records_illegal_registers),
         cmocka_unit_test(lvt_status_bits_cannot_be_written),
+        cmocka_unit_test(writes_to_read_only_registers_change_nothing),
+        cmocka_unit_test(a_write_sees_what_was_posted_before_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

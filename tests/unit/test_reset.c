@@ -449,6 +449,95 @@ static void software_disable_keeps_the_deadline(void **unused)
     fake_vm_stop(&host);
 }
 
+/* ---- what was posted and not looked at ---- */
+
+static void vectors_posted_before_reset_or_init_never_come_back(void **unused)
+{
+    /* Intel SDM 3A, "Local APIC State After Power-Up or Reset": IRR is 0, whatever has not yet reached it */
+    (void)unused;
+    for (unsigned init = 0; init < 2; init++)
+        for (unsigned x2apic = 0; x2apic < 2; x2apic++) {
+            struct vlapic_cpu *cpu = start(INTEL);
+
+            guest_software_enable(cpu);
+            if (x2apic)
+                guest_enable_x2apic(cpu);
+            assert_true(vlapic_cpu_post(cpu, 0xF1, true));
+            assert_true(vlapic_cpu_post(cpu, 0x02, true) == false); /* receive illegal vector, not yet recorded */
+            if (init)
+                vlapic_cpu_take_init(cpu);
+            else
+                vlapic_cpu_reset(cpu);
+            guest_software_enable(cpu);
+            assert_int_equal(poll_vector(cpu), -1);
+            assert_true(vlapic_cpu_post(cpu, 0x21, false));
+            assert_int_equal(poll_vector(cpu), 0x21);
+            assert_false(guest_bit(cpu, VLAPIC_REG_IRR, 0xF1));
+            assert_false(guest_bit(cpu, VLAPIC_REG_TMR, 0xF1));
+            assert_int_equal(guest_esr(cpu), 0);
+            fake_vm_stop(&host);
+        }
+}
+
+static void reset_forgets_an_init_that_was_handed_over(void **unused)
+{
+    /* Intel SDM 3A, "Local APIC State After Power-Up or Reset" */
+    struct vlapic_cpu *cpu = start(INTEL);
+    struct vlapic_cpu *ap = fake_cpu_at(&host, fake_vm_add_cpu(&host, 2));
+    struct vlapic_cpu_state state;
+    struct vlapic_poll duty;
+
+    (void)unused;
+    guest_icr(cpu, APIC_ID << 24, 0x4500);
+    guest_icr(cpu, 2u << 24, 0x4500);
+    vlapic_cpu_poll(cpu, &duty);
+    assert_true(duty.init);
+    vlapic_cpu_poll(ap, &duty);
+    assert_true(duty.init);
+    vlapic_cpu_reset(cpu);
+    vlapic_cpu_reset(ap);
+
+    /* A SIPI to the running processor is discarded, one to the waiting processor starts it. */
+    guest_icr(cpu, APIC_ID << 24, 0x611);
+    guest_icr(cpu, 2u << 24, 0x622);
+    vlapic_cpu_poll(cpu, &duty);
+    assert_false(duty.init || duty.sipi || duty.wait_for_sipi);
+    state_read(cpu, &state);
+    assert_int_equal(state.events, 0);
+    vlapic_cpu_poll(ap, &duty);
+    assert_false(duty.init);
+    assert_true(duty.sipi);
+    assert_int_equal(duty.sipi_vector, 0x22);
+    fake_vm_stop(&host);
+}
+
+static void lint0_is_silent_after_reset(void **unused)
+{
+    /* Intel SDM 3A, "Local Vector Table": every entry is masked after reset */
+    static const uint32_t entries[] = { 0x55, 0x8055, 0x200, 0x400, 0x500, 0x700 };
+
+    (void)unused;
+    for (unsigned init = 0; init < 2; init++)
+        for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
+            struct vlapic_cpu *cpu = start(INTEL);
+            struct vlapic_poll duty;
+
+            guest_software_enable(cpu);
+            guest_write(cpu, VLAPIC_REG_LVT_LINT0, entries[i]);
+            if (init)
+                vlapic_cpu_take_init(cpu);
+            else
+                vlapic_cpu_reset(cpu);
+            guest_software_enable(cpu);
+            vlapic_cpu_lint(cpu, 0, true);
+            vlapic_cpu_poll(cpu, &duty);
+            assert_int_equal(duty.vector, -1);
+            assert_false(duty.extint || duty.nmi || duty.smi || duty.init);
+            assert_int_equal(guest_read(cpu, VLAPIC_REG_LVT_LINT0), 0x10000);
+            fake_vm_stop(&host);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +556,9 @@ int main(void)
         cmocka_unit_test(line_levels_not_yet_looked_at_survive_too),
         cmocka_unit_test(software_disable_changes_svr_and_lvt_masks_only),
         cmocka_unit_test(software_disable_keeps_the_deadline),
+        cmocka_unit_test(vectors_posted_before_reset_or_init_never_come_back),
+        cmocka_unit_test(reset_forgets_an_init_that_was_handed_over),
+        cmocka_unit_test(lint0_is_silent_after_reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

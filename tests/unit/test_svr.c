@@ -564,6 +564,34 @@ static void lint0_remote_irr_survives_software_disable(void **unused)
     fake_vm_stop(&host);
 }
 
+static void an_expiry_that_the_host_was_late_with_is_kept(void **unused)
+{
+    /* Intel SDM 3A, "APIC Timer": the due time has passed before the SVR write, though the host timer has not fired */
+    (void)unused;
+    for (unsigned deadline_mode = 0; deadline_mode < 2; deadline_mode++) {
+        struct vlapic_cpu *cpu;
+
+        fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
+        host.config.tsc_deadline = true;
+        fake_vm_start(&host, 1, NULL);
+        cpu = fake_cpu_at(&host, 0);
+        guest_software_enable(cpu);
+        guest_write(cpu, VLAPIC_REG_DIVIDE_CONFIG, 0xB);
+        if (deadline_mode) {
+            guest_write(cpu, VLAPIC_REG_LVT_TIMER, 0x40051);
+            guest_wrmsr(cpu, VLAPIC_MSR_TSC_DEADLINE, 100);
+        } else {
+            guest_write(cpu, VLAPIC_REG_LVT_TIMER, 0x51);
+            guest_write(cpu, VLAPIC_REG_INITIAL_COUNT, 100);
+        }
+        fake_set_ns(&host, 100);
+        fake_set_tsc(&host, 100);
+        software_disable(cpu);
+        assert_int_equal(poll_vector(cpu), 0x51);
+        fake_vm_stop(&host);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -589,6 +617,7 @@ int main(void)
         cmocka_unit_test(an_expiry_before_the_disable_is_kept),
         cmocka_unit_test(a_deadline_is_consumed_without_an_interrupt_while_disabled),
         cmocka_unit_test(lint0_remote_irr_survives_software_disable),
+        cmocka_unit_test(an_expiry_that_the_host_was_late_with_is_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
