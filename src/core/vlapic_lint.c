@@ -28,20 +28,26 @@ static void set_lint0(struct vlapic_cpu *cpu, uint32_t value)
     vlapic_put(cpu, VLAPIC_REG_LVT_LINT0, value);
 }
 
-/* A level on LINT0 is sent while the line is high and the last one has had its EOI. */
-static void sample_lint0(struct vlapic_cpu *cpu)
+/* A level on LINT0 is sent unless the last one still waits for its EOI. */
+static void assert_lint0(struct vlapic_cpu *cpu)
 {
     uint32_t lvt = cpu->lvt_lint0;
     uint8_t vector = (uint8_t)lvt;
 
-    if (!line_is_high(cpu, 0) || !vlapic_is_enabled(cpu) || !is_fixed_level(lvt) ||
-        (lvt & (VLAPIC_LVT_MASKED | VLAPIC_LVT_REMOTE_IRR)) != 0) {
+    if (!vlapic_is_enabled(cpu) || !is_fixed_level(lvt) || (lvt & (VLAPIC_LVT_MASKED | VLAPIC_LVT_REMOTE_IRR)) != 0) {
         return;
     }
     if (vector >= 16) {
         set_lint0(cpu, lvt | VLAPIC_LVT_REMOTE_IRR);
     }
     vlapic_core_accept_local(cpu, vector, true);
+}
+
+static void sample_lint0(struct vlapic_cpu *cpu)
+{
+    if (line_is_high(cpu, 0)) {
+        assert_lint0(cpu);
+    }
 }
 
 void vlapic_core_write_lint0(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
@@ -99,7 +105,7 @@ void vlapic_core_lint_rise(struct vlapic_cpu *cpu, uint32_t pin)
     if (!vlapic_is_enabled(cpu)) {
         cpu->events |= pin == 1 ? VLAPIC_WORK_NMI : 0;
     } else if (pin == 0 && is_fixed_level(lvt)) {
-        sample_lint0(cpu);
+        assert_lint0(cpu); /* though the line may have fallen since */
     } else if ((lvt & VLAPIC_LVT_MASKED) == 0) {
         pulse(cpu, lvt);
     }
