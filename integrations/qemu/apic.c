@@ -62,6 +62,23 @@ void apic_init_taken(ApicVlapic *s)
     }
 }
 
+/* A saved machine must not hold the mark: who loads it takes it for a SIPI. */
+void apic_init_hide_mark(ApicVlapic *s)
+{
+    if (s->init_requested) {
+        cpu_reset_interrupt(cpu_of(s), CPU_INTERRUPT_SIPI);
+    }
+}
+
+void apic_init_restore_mark(ApicVlapic *s)
+{
+    uint32_t requests = cpu_of(s)->interrupt_request;
+
+    if ((requests & CPU_INTERRUPT_INIT) && !(requests & CPU_INTERRUPT_SIPI)) {
+        request_init(s);
+    }
+}
+
 static void hand_over_events(ApicVlapic *s, const struct vlapic_poll *duty)
 {
     if (duty->init) {

@@ -112,6 +112,11 @@ static void run_state_changed(void *opaque, bool running, RunState state)
         apic_mirror_tsc_deadline(s);
     }
     apic_sync(s);
+    if (running) {
+        apic_init_restore_mark(s);
+    } else {
+        apic_init_hide_mark(s);
+    }
 }
 
 /* --- creation -------------------------------------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #define ICR_LOW_BITS                                                                                                   \
     (VLAPIC_VECTOR_MASK | VLAPIC_DELIVERY_MASK | VLAPIC_ICR_LOGICAL | VLAPIC_ICR_ASSERT | VLAPIC_ICR_LEVEL |            \
      VLAPIC_ICR_SHORTHAND_MASK)
+#define ICR_HIGH_BITS 0xFF000000u
 #define ESR_BITS 0xFCu
 #define DIVIDE_BITS 0xBu
 #define DFR_ONES 0x0FFFFFFFu
@@ -85,11 +86,8 @@ static int64_t remaining_ns(const APICCommonState *c)
 
 static void timer_from_fields(const APICCommonState *c, struct vlapic_cpu_state *state)
 {
-    bool counts = (c->lvt[APIC_LVT_TIMER] & VLAPIC_LVT_TIMER_MODE_MASK) <= VLAPIC_LVT_TIMER_PERIODIC;
-
-    state->divide_config = c->divide_conf & DIVIDE_BITS;
     state->initial_count = c->initial_count;
-    state->timer_remaining = counts ? MIN(remaining_ns(c), full_count(c, false)) : 0;
+    state->timer_remaining = MIN(remaining_ns(c), full_count(c, false));
     state->timer_running = state->timer_remaining != 0;
 }
 
@@ -129,14 +127,46 @@ static void vectors_from_fields(const APICCommonState *c, struct vlapic_cpu_stat
     state->irr[0] &= FIRST_WORD_BITS;
 }
 
+static uint32_t lvt_from_field(const APICCommonState *c, int entry)
+{
+    uint32_t value = c->lvt[entry] & lvt_bits[entry];
+
+    if (entry != APIC_LVT_LINT0 || (value & VLAPIC_DELIVERY_MASK) != 0 || !(value & VLAPIC_LVT_LEVEL)) {
+        value &= ~VLAPIC_LVT_REMOTE_IRR;
+    }
+    /* A software-disabled APIC has its entries masked. */
+    return c->spurious_vec & VLAPIC_SVR_ENABLE ? value : value | VLAPIC_LVT_MASKED;
+}
+
 static void lvts_from_fields(const APICCommonState *c, struct vlapic_cpu_state *state)
 {
     for (int i = 0; i < APIC_LVT_NB; i++) {
-        state->lvt[i] = c->lvt[i] & lvt_bits[i];
+        state->lvt[i] = lvt_from_field(c, i);
     }
     state->lvt[VLAPIC_LVT_CMCI] = VLAPIC_LVT_MASKED;
     for (unsigned i = 0; i < VLAPIC_LVT_EXT_MAX; i++) {
         state->lvt_ext[i] = VLAPIC_LVT_MASKED;
+    }
+}
+
+static void icr_from_fields(const APICCommonState *c, struct vlapic_cpu_state *state)
+{
+    uint32_t high = c->apicbase & VLAPIC_BASE_EXTD ? c->icr[1] : c->icr[1] & ICR_HIGH_BITS;
+
+    state->icr = (uint64_t)high << 32 | (c->icr[0] & ICR_LOW_BITS);
+}
+
+/* A disabled APIC holds no interrupts, and its timers do not run. */
+static void activity_from_fields(const APICCommonState *c, struct vlapic_cpu_state *state)
+{
+    if (!(c->apicbase & VLAPIC_BASE_EN)) {
+        return;
+    }
+    vectors_from_fields(c, state);
+    if ((state->lvt[VLAPIC_LVT_TIMER] & VLAPIC_LVT_TIMER_MODE_MASK) == VLAPIC_LVT_TIMER_DEADLINE) {
+        state->tsc_deadline = c->cpu->env.tsc_deadline;
+    } else {
+        timer_from_fields(c, state);
     }
 }
 
@@ -148,18 +178,18 @@ static void from_fields(const ApicVlapic *s, struct vlapic_cpu_state *state)
     state->size = sizeof(*state);
     state->apic_id = c->initial_apic_id;
     state->apic_base = c->apicbase;
-    state->xapic_id = c->id;
+    /* QEMU's own APIC lets a guest change it, this one does not. */
+    state->xapic_id = (uint8_t)c->initial_apic_id;
     state->tpr = c->tpr;
-    state->ldr = (uint32_t)c->log_dest << 24;
+    state->ldr = c->apicbase & VLAPIC_BASE_EXTD ? 0 : (uint32_t)c->log_dest << 24;
     state->dfr = (uint32_t)c->dest_mode << 28 | DFR_ONES;
     state->svr = c->spurious_vec & SVR_BITS;
     state->esr = c->esr & ESR_BITS;
-    state->icr = (uint64_t)c->icr[1] << 32 | (c->icr[0] & ICR_LOW_BITS);
+    icr_from_fields(c, state);
     lvts_from_fields(c, state);
-    vectors_from_fields(c, state);
     memset(state->ier, 0xff, sizeof(state->ier));
-    timer_from_fields(c, state);
-    state->tsc_deadline = c->cpu->env.tsc_deadline;
+    state->divide_config = c->divide_conf & DIVIDE_BITS;
+    activity_from_fields(c, state);
     state->events = (c->wait_for_sipi ? VLAPIC_EVENT_WAIT_FOR_SIPI : 0) | (s->pic_level ? VLAPIC_EVENT_LINE0 : 0);
 }
 
@@ -189,9 +219,10 @@ static bool fields_fall_short(ApicVlapic *s)
     read_state(s, &state);
     from_fields(s, &again);
     again.time_ns = state.time_ns;
-    /* A SIPI handed over: see apic_fill_fields(). */
-    again.events &= ~VLAPIC_EVENT_WAIT_FOR_SIPI;
-    state.events &= ~VLAPIC_EVENT_WAIT_FOR_SIPI;
+    /* What was handed over to the CPU is in QEMU's interrupt requests: see apic_fill_fields(). */
+    uint32_t handed_over = VLAPIC_EVENT_WAIT_FOR_SIPI | (s->init_requested ? VLAPIC_EVENT_INIT : 0);
+    again.events &= ~handed_over;
+    state.events &= ~handed_over;
     return memcmp(&state, &again, sizeof(state)) != 0 || s->extint_message;
 }
 

@@ -51,6 +51,8 @@ extern const MemoryRegionOps apic_window_ops;
 /* Brings QEMU's CPU up to date with what the library wants of it. */
 void apic_sync(ApicVlapic *s);
 void apic_init_taken(ApicVlapic *s);
+void apic_init_hide_mark(ApicVlapic *s);
+void apic_init_restore_mark(ApicVlapic *s);
 int apic_set_base(APICCommonState *common, uint64_t value);
 void apic_set_tpr(APICCommonState *common, uint8_t value);
 uint8_t apic_get_tpr(APICCommonState *common);
