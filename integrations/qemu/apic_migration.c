@@ -15,7 +15,7 @@
 #define LVT_LINT (LVT_COMMON | VLAPIC_DELIVERY_MASK | VLAPIC_LVT_POLARITY | VLAPIC_LVT_REMOTE_IRR | VLAPIC_LVT_LEVEL)
 #define SVR_BITS (VLAPIC_VECTOR_MASK | VLAPIC_SVR_ENABLE | VLAPIC_SVR_FOCUS_DISABLE)
 #define ICR_LOW_BITS                                                                                                   \
-    (VLAPIC_VECTOR_MASK | VLAPIC_DELIVERY_MASK | VLAPIC_ICR_LOGICAL | VLAPIC_ICR_ASSERT | VLAPIC_ICR_LEVEL |            \
+    (VLAPIC_VECTOR_MASK | VLAPIC_DELIVERY_MASK | VLAPIC_ICR_LOGICAL | VLAPIC_ICR_ASSERT | VLAPIC_ICR_LEVEL |           \
      VLAPIC_ICR_SHORTHAND_MASK)
 #define ICR_HIGH_BITS 0xFF000000u
 #define ESR_BITS 0xFCu
@@ -243,7 +243,8 @@ static void load_snapshot(ApicVlapic *s)
     struct vlapic_snapshot_error error;
 
     if (s->snapshot_length > sizeof(s->snapshot) ||
-        vlapic_snapshot_import_cpu(s->lapic, s->snapshot, s->snapshot_length, VLAPIC_TIME_STOPPED, &error) != VLAPIC_OK) {
+        vlapic_snapshot_import_cpu(s->lapic, s->snapshot, s->snapshot_length, VLAPIC_TIME_STOPPED, &error) !=
+            VLAPIC_OK) {
         error_report("libvlapic: the saved snapshot of APIC %u is not valid", s->common.initial_apic_id);
     }
 }
@@ -297,12 +298,13 @@ const VMStateDescription vmstate_apic_vlapic = {
     .minimum_version_id = 1,
     .needed = snapshot_needed,
     .post_save = snapshot_saved,
-    .fields = (const VMStateField[]){
-        VMSTATE_UINT32(snapshot_length, ApicVlapic),
-        VMSTATE_UINT8_ARRAY(snapshot, ApicVlapic, VLAPIC_SNAPSHOT_MAX),
-        VMSTATE_BOOL(extint_message, ApicVlapic),
-        VMSTATE_END_OF_LIST(),
-    },
+    .fields =
+        (const VMStateField[]){
+            VMSTATE_UINT32(snapshot_length, ApicVlapic),
+            VMSTATE_UINT8_ARRAY(snapshot, ApicVlapic, VLAPIC_SNAPSHOT_MAX),
+            VMSTATE_BOOL(extint_message, ApicVlapic),
+            VMSTATE_END_OF_LIST(),
+        },
 };
 
 void apic_vlapic_describe(APICCommonState *common)

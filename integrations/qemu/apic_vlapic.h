@@ -32,12 +32,12 @@ typedef struct ApicVlapic {
     struct vlapic_cpu *lapic;
     void *memory; /* of lapic */
     VMChangeStateEntry *on_run_state;
-    bool power_on;       /* the reset under way is the device's, not an INIT */
-    bool pic_level;      /* of LINT0, as the library knows it */
-    bool init_requested; /* of the CPU, and not taken yet */
-    bool extint_message; /* an ExtINT message waits for its acknowledge */
-    bool extint_granted; /* the next acknowledge goes to the 8259, whatever LINT0 says */
-    bool loaded;         /* a saved state came in and the machine has not run since */
+    bool power_on;            /* the reset under way is the device's, not an INIT */
+    bool pic_level;           /* of LINT0, as the library knows it */
+    bool init_requested;      /* of the CPU, and not taken yet */
+    bool extint_message;      /* an ExtINT message waits for its acknowledge */
+    bool extint_granted;      /* the next acknowledge goes to the 8259, whatever LINT0 says */
+    bool loaded;              /* a saved state came in and the machine has not run since */
     uint32_t snapshot_length; /* 0: QEMU's fields say it all */
     uint8_t snapshot[VLAPIC_SNAPSHOT_MAX];
 } ApicVlapic;

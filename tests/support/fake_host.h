@@ -60,7 +60,8 @@ struct fake_vm {
     unsigned cpu_count;
     struct fake_call calls[FAKE_MAX_CALLS];
     unsigned call_count;
-    bool expect[FAKE_KIND_COUNT]; /* kinds that may be called; any other fails the test. Default: all but FAKE_CHOOSE_LOWEST */
+    bool expect
+        [FAKE_KIND_COUNT]; /* kinds that may be called; any other fails the test. Default: all but FAKE_CHOOSE_LOWEST */
     /* Hook run inside eoi_broadcast, NULL for none: what an I/O APIC would do. */
     void (*on_eoi_broadcast)(struct fake_vm *f, uint8_t vector);
 };
@@ -94,7 +95,8 @@ void fake_set_tsc(struct fake_vm *f, uint64_t ticks);
 
 /* Calls recorded. */
 unsigned fake_count(const struct fake_vm *f, enum fake_call_kind kind);
-const struct fake_call *fake_last(const struct fake_vm *f, enum fake_call_kind kind); /* fails the test if there is none */
+const struct fake_call *fake_last(const struct fake_vm *f,
+                                  enum fake_call_kind kind); /* fails the test if there is none */
 void fake_forget(struct fake_vm *f);
 
 /* Guest accesses that must come to DONE (they fail the test otherwise). */

@@ -7,9 +7,23 @@ typedef unsigned __int128 wide;
 
 #define E9 1000000000ull
 
-static const uint64_t rates[] = { 1, 2, 3, 7, 1193182, 19200000, 24000000, 100000000, 133333333, 999999999, E9, 2600000001ull, 4000000000ull };
-static const uint64_t edges[] = { 0, 1, 2, 999, E9 - 1, E9, E9 + 1, 0xFFFFFFFFull, 0x100000000ull, 0xFFFFFFFFull * 128, 1ull << 40, 1ull << 62,
-                                  UINT64_MAX / 4, UINT64_MAX - 1, UINT64_MAX };
+static const uint64_t rates[] = { 1,         2,         3,         7,  1193182,       19200000,     24000000,
+                                  100000000, 133333333, 999999999, E9, 2600000001ull, 4000000000ull };
+static const uint64_t edges[] = { 0,
+                                  1,
+                                  2,
+                                  999,
+                                  E9 - 1,
+                                  E9,
+                                  E9 + 1,
+                                  0xFFFFFFFFull,
+                                  0x100000000ull,
+                                  0xFFFFFFFFull * 128,
+                                  1ull << 40,
+                                  1ull << 62,
+                                  UINT64_MAX / 4,
+                                  UINT64_MAX - 1,
+                                  UINT64_MAX };
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static uint64_t random_state;

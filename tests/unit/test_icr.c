@@ -184,9 +184,9 @@ static void check(const struct setting *s, const struct icr *icr)
     struct reception expected[CPUS];
     char what[160];
 
-    snprintf(what, sizeof what, "%s %s%s%s%s ICR %08x %08x", s->vendor ? "amd" : "intel", s->x2apic ? "x2apic" : "xapic",
-             s->strict ? " strict" : "", s->lowest_in_x2apic ? " lowest" : "", s->sender_enabled ? "" : " disabled", high,
-             low);
+    snprintf(what, sizeof what, "%s %s%s%s%s ICR %08x %08x", s->vendor ? "amd" : "intel",
+             s->x2apic ? "x2apic" : "xapic", s->strict ? " strict" : "", s->lowest_in_x2apic ? " lowest" : "",
+             s->sender_enabled ? "" : " disabled", high, low);
     expect(s, icr, expected);
     guest_icr(sender(), high, low);
     if (s->x2apic) {
@@ -268,29 +268,29 @@ struct row {
     struct reception intel, amd;
 };
 
-#define EDGE(v)                       \
-    {                                 \
-        .vectors = 1, .vector = (v) \
+#define EDGE(v)                                                                                                        \
+    {                                                                                                                  \
+        .vectors = 1, .vector = (v)                                                                                    \
     }
-#define LEVEL(v)                                     \
-    {                                                \
-        .vectors = 1, .vector = (v), .level = true \
+#define LEVEL(v)                                                                                                       \
+    {                                                                                                                  \
+        .vectors = 1, .vector = (v), .level = true                                                                     \
     }
-#define NMI            \
-    {                  \
-        .nmi = true \
+#define NMI                                                                                                            \
+    {                                                                                                                  \
+        .nmi = true                                                                                                    \
     }
-#define SMI            \
-    {                  \
-        .smi = true \
+#define SMI                                                                                                            \
+    {                                                                                                                  \
+        .smi = true                                                                                                    \
     }
-#define INIT            \
-    {                   \
-        .init = true \
+#define INIT                                                                                                           \
+    {                                                                                                                  \
+        .init = true                                                                                                   \
     }
-#define NOTHING     \
-    {               \
-        .page = 0 \
+#define NOTHING                                                                                                        \
+    {                                                                                                                  \
+        .page = 0                                                                                                      \
     }
 
 static const struct row rows[] = {
@@ -347,7 +347,10 @@ static const struct order orders[] = {
     { "amd: de-assert, illegal vector", { .vendor = VLAPIC_VENDOR_AMD, .sender_enabled = true }, 0x08005, 0 },
     { "intel: de-assert, illegal vector", { .sender_enabled = true }, 0x08005, 0x20 },
     { "strict: lowest to self, illegal vector", { .strict = true, .sender_enabled = true }, 0x40105, 0 },
-    { "strict: lowest to self where not supported", { .x2apic = true, .strict = true, .sender_enabled = true }, 0x40151, 0 },
+    { "strict: lowest to self where not supported",
+      { .x2apic = true, .strict = true, .sender_enabled = true },
+      0x40151,
+      0 },
     { "lowest where not supported, illegal vector", { .x2apic = true, .sender_enabled = true }, 0x00105, 0x10 },
     { "lowest where not supported, to self", { .x2apic = true, .sender_enabled = true }, 0x40105, 0x10 },
     { "lowest where supported, illegal vector",
@@ -389,12 +392,12 @@ static void writing_the_high_half_sends_nothing(void **unused)
     (void)unused;
     start(&s);
     guest_icr(sender(), 1u << 24, 0x4061);
-    assert_received(fake_cpu_at(&host, 1), (struct reception) EDGE(0x61), "first");
+    assert_received(fake_cpu_at(&host, 1), (struct reception)EDGE(0x61), "first");
     guest_write(sender(), VLAPIC_REG_ICR_HIGH, 2u << 24);
     for (unsigned i = 0; i < CPUS - 1; i++)
         assert_received_nothing(fake_cpu_at(&host, i), "high half");
     guest_write(sender(), VLAPIC_REG_ICR_LOW, 0x4062);
-    assert_received(fake_cpu_at(&host, 2), (struct reception) EDGE(0x62), "low half");
+    assert_received(fake_cpu_at(&host, 2), (struct reception)EDGE(0x62), "low half");
     assert_received_nothing(fake_cpu_at(&host, 1), "low half");
     fake_vm_stop(&host);
 }
@@ -429,14 +432,14 @@ static void delivery_status_is_always_idle(void **unused)
     start(&s);
     guest_icr(sender(), 1u << 24, 0x5061);
     assert_int_equal(guest_read(sender(), VLAPIC_REG_ICR_LOW), 0x4061);
-    assert_received(fake_cpu_at(&host, 1), (struct reception) EDGE(0x61), "status bit written");
+    assert_received(fake_cpu_at(&host, 1), (struct reception)EDGE(0x61), "status bit written");
     fake_vm_stop(&host);
 
     s.x2apic = true;
     start(&s);
     guest_icr(sender(), 1, 0x5061);
     assert_int_equal(guest_rdmsr(sender(), VLAPIC_MSR_OF(VLAPIC_REG_ICR_LOW)), 0x100004061);
-    assert_received(fake_cpu_at(&host, 1), (struct reception) EDGE(0x61), "status bit written");
+    assert_received(fake_cpu_at(&host, 1), (struct reception)EDGE(0x61), "status bit written");
     fake_vm_stop(&host);
 
     s.vendor = VLAPIC_VENDOR_AMD;
@@ -477,7 +480,8 @@ static void the_whole_32_bit_destination_counts_in_x2apic_mode(void **unused)
     for (unsigned bit = 2; bit < 32; bit++) {
         guest_icr(sender(), 1u | 1u << bit, 0x4061);
         guest_icr(sender(), 0u | 1u << bit, 0x40461);
-        assert_int_equal(guest_rdmsr(sender(), VLAPIC_MSR_OF(VLAPIC_REG_ICR_LOW)), (uint64_t)(1u << bit) << 32 | 0x40461);
+        assert_int_equal(guest_rdmsr(sender(), VLAPIC_MSR_OF(VLAPIC_REG_ICR_LOW)),
+                         (uint64_t)(1u << bit) << 32 | 0x40461);
     }
     assert_received_nothing(fake_cpu_at(&host, 1), "other IDs");
     fake_vm_stop(&host);
@@ -558,9 +562,9 @@ static void self_ipi_clears_tmr(void **unused)
     (void)unused;
     start(&s);
     assert_true(vlapic_cpu_post(sender(), 0x61, true));
-    assert_received(sender(), (struct reception) LEVEL(0x61), "level");
+    assert_received(sender(), (struct reception)LEVEL(0x61), "level");
     guest_wrmsr(sender(), VLAPIC_MSR_OF(VLAPIC_REG_SELF_IPI), 0x61);
-    assert_received(sender(), (struct reception) EDGE(0x61), "edge");
+    assert_received(sender(), (struct reception)EDGE(0x61), "edge");
     fake_vm_stop(&host);
 }
 

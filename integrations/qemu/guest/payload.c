@@ -180,8 +180,7 @@ static void expired_one_shot_stays_at_zero(void)
     verdict("one-shot-expires", pending(VECTOR));
     *window(REG_LVT_TIMER) = TIMER_PERIODIC | (VECTOR + 0x10);
     wait_ticks(100000000);
-    verdict("expired-one-shot-stays-at-zero-as-periodic",
-            *window(REG_CURRENT_COUNT) == 0 && !pending(VECTOR + 0x10));
+    verdict("expired-one-shot-stays-at-zero-as-periodic", *window(REG_CURRENT_COUNT) == 0 && !pending(VECTOR + 0x10));
     *window(REG_INITIAL_COUNT) = 100000;
     while (!pending(VECTOR + 0x10)) {
     }
