@@ -55,7 +55,8 @@ static void a_load_sends_nothing(void **state)
     state_read(cpu, &saved);
     fake_forget(&fake);
     assert_int_equal(vlapic_cpu_set_state(cpu, &saved, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
-    assert_int_equal(fake_count(&fake, FAKE_KICK) + fake_count(&fake, FAKE_EOI_BROADCAST) + fake_count(&fake, FAKE_EOI_NOTIFY), 0);
+    assert_int_equal(
+        fake_count(&fake, FAKE_KICK) + fake_count(&fake, FAKE_EOI_BROADCAST) + fake_count(&fake, FAKE_EOI_NOTIFY), 0);
 }
 
 static void what_was_posted_but_not_polled_is_in_the_state(void **state)
@@ -83,13 +84,13 @@ static void latched_events_and_pins_survive(void **state)
     fake_vm_start(&fake, 2, ids);
     bsp = fake_cpu_at(&fake, 0);
     ap = fake_cpu_at(&fake, 1);
-    guest_icr(bsp, 1u << 24, 0x400);  /* NMI */
-    guest_icr(bsp, 1u << 24, 0x200);  /* SMI */
-    guest_icr(bsp, 1u << 24, 0x69A);  /* SIPI */
+    guest_icr(bsp, 1u << 24, 0x400); /* NMI */
+    guest_icr(bsp, 1u << 24, 0x200); /* SMI */
+    guest_icr(bsp, 1u << 24, 0x69A); /* SIPI */
     vlapic_cpu_lint(ap, 0, true);
     state_read(ap, &saved);
-    assert_int_equal(saved.events, VLAPIC_EVENT_NMI | VLAPIC_EVENT_SMI | VLAPIC_EVENT_SIPI | VLAPIC_EVENT_WAIT_FOR_SIPI |
-                                       VLAPIC_EVENT_LINE0);
+    assert_int_equal(saved.events, VLAPIC_EVENT_NMI | VLAPIC_EVENT_SMI | VLAPIC_EVENT_SIPI |
+                                       VLAPIC_EVENT_WAIT_FOR_SIPI | VLAPIC_EVENT_LINE0);
     vlapic_cpu_lint(ap, 0, false);
     vlapic_cpu_reset(ap);
     assert_int_equal(vlapic_cpu_set_state(ap, &saved, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
@@ -198,7 +199,8 @@ SPOIL(absent_extended, s->lvt_ext[0] = 0x40)
 SPOIL(low_isr, s->isr[0] = 1)
 SPOIL(low_tmr, s->tmr[0] = 0x8000)
 SPOIL(low_irr, s->irr[0] = 0x8000)
-SPOIL(pending_while_disabled, s->apic_base &= ~VLAPIC_BASE_EN; memset(s->isr, 0, 32); memset(s->tmr, 0, 32); s->irr[5] = 4)
+SPOIL(pending_while_disabled, s->apic_base &= ~VLAPIC_BASE_EN; memset(s->isr, 0, 32); memset(s->tmr, 0, 32);
+      s->irr[5] = 4)
 SPOIL(absent_ier, s->ier[3] = 0)
 SPOIL(absent_control, s->ext_control = 1)
 SPOIL(divide_bit_2, s->divide_config = 4)

@@ -123,7 +123,8 @@ static void the_largest_deadline_is_a_deadline(void **state)
 
 static void in_other_modes_writes_are_ignored(void **state)
 {
-    static const uint32_t modes[] = { VLAPIC_LVT_TIMER_ONE_SHOT, VLAPIC_LVT_TIMER_PERIODIC, VLAPIC_LVT_TIMER_MODE_MASK };
+    static const uint32_t modes[] = { VLAPIC_LVT_TIMER_ONE_SHOT, VLAPIC_LVT_TIMER_PERIODIC,
+                                      VLAPIC_LVT_TIMER_MODE_MASK };
     struct vlapic_cpu *cpu = start();
 
     (void)state;
