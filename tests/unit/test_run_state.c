@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Who is kicked when: include/vlapic/run.h, docs/CONCURRENCY.md. The threads are real in test_threads.c. */
+#include "fake_host.h"
+
+static struct fake_vm fake;
+static struct vlapic_cpu *cpu;
+
+static int start(void **state)
+{
+    (void)state;
+    fake_one_cpu(&fake, VLAPIC_VENDOR_INTEL);
+    cpu = fake_cpu_at(&fake, 0);
+    fake_forget(&fake);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    fake_vm_stop(&fake);
+    return 0;
+}
+
+static unsigned kicks(void)
+{
+    unsigned count = fake_count(&fake, FAKE_KICK);
+
+    fake_forget(&fake);
+    return count;
+}
+
+static void post(unsigned vector)
+{
+    assert_true(vlapic_cpu_post(cpu, (uint8_t)vector, false));
+}
+
+static void everything_at_once(void)
+{
+    vlapic_vm_msi(fake.vm, 0xFEE00000, 0x41, NULL);
+    vlapic_vm_msi(fake.vm, 0xFEE00000, 0x400, NULL);
+    vlapic_vm_msi(fake.vm, 0xFEE00000, 0x500, NULL);
+    vlapic_cpu_lint(cpu, 0, true);
+    vlapic_cpu_lvt_event(cpu, VLAPIC_LVT_THERMAL);
+    vlapic_cpu_timer_expired(cpu);
+}
+
+static void in_the_host_nobody_is_kicked(void **state)
+{
+    (void)state;
+    everything_at_once();
+    assert_int_equal(kicks(), 0);
+}
+
+static void in_the_guest_each_kind_of_news_kicks_once(void **state)
+{
+    (void)state;
+    (void)poll_vector(cpu);
+    assert_true(vlapic_cpu_enter(cpu));
+    everything_at_once();
+    assert_int_equal(kicks(), 6);
+    everything_at_once();
+    vlapic_cpu_lint(cpu, 0, false);
+    assert_int_equal(kicks(), 0);
+}
+
+static void many_vectors_kick_once_until_they_are_collected(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        (void)poll_vector(cpu);
+        assert_true(vlapic_cpu_enter(cpu));
+        for (unsigned v = 16; v < 256; v++) {
+            post(v);
+        }
+        assert_int_equal(kicks(), 1);
+        vlapic_cpu_exit(cpu);
+        assert_int_equal(take_vector(cpu), 255);
+        guest_eoi(cpu);
+    }
+}
+
+static void a_halted_cpu_is_woken(void **state)
+{
+    (void)state;
+    assert_int_equal(poll_vector(cpu), -1);
+    assert_true(vlapic_cpu_halt(cpu));
+    post(0x41);
+    assert_int_equal(kicks(), 1);
+    vlapic_cpu_exit(cpu);
+    assert_int_equal(poll_vector(cpu), 0x41);
+}
+
+/* News between poll and enter or halt: the owner must look again instead. */
+static void news_after_the_poll_stops_enter_and_halt(void **state)
+{
+    (void)state;
+    for (int halt = 0; halt < 2; halt++) {
+        (void)poll_vector(cpu);
+        post(0x41 + (unsigned)halt);
+        assert_false(halt ? vlapic_cpu_halt(cpu) : vlapic_cpu_enter(cpu));
+        post(0x81);
+        assert_int_equal(kicks(), 0); /* it has not gone away */
+        (void)poll_vector(cpu);
+        assert_true(halt ? vlapic_cpu_halt(cpu) : vlapic_cpu_enter(cpu));
+        vlapic_cpu_exit(cpu);
+    }
+}
+
+/* An access takes the news out of the mailbox: the poll is due all the same. */
+static void news_seen_by_a_guest_access_still_needs_a_poll(void **state)
+{
+    (void)state;
+    (void)poll_vector(cpu);
+    post(0x41);
+    assert_true(guest_bit(cpu, VLAPIC_REG_IRR, 0x41));
+    assert_false(vlapic_cpu_enter(cpu));
+    assert_int_equal(poll_vector(cpu), 0x41);
+    assert_true(vlapic_cpu_enter(cpu));
+}
+
+/* A high line is a state, not news: it must not keep the vCPU from the guest for ever. */
+static void a_high_line_does_not_keep_the_cpu_awake(void **state)
+{
+    (void)state;
+    vlapic_cpu_lint(cpu, 0, true);
+    (void)poll_vector(cpu);
+    assert_true(vlapic_cpu_halt(cpu));
+    vlapic_cpu_exit(cpu);
+    assert_true(vlapic_cpu_enter(cpu));
+}
+
+/* A second SIPI behind the first changes nothing, so it kicks nobody. */
+static void init_and_sipi_kick_when_they_are_news(void **state)
+{
+    struct vlapic_cpu *sender = fake_cpu_at(&fake, fake_vm_add_cpu(&fake, 1));
+
+    (void)state;
+    (void)poll_vector(cpu);
+    assert_true(vlapic_cpu_enter(cpu));
+    fake_forget(&fake);
+    guest_icr(sender, 0, 0x600 | 0x12);
+    assert_int_equal(kicks(), 1);
+    guest_icr(sender, 0, 0x600 | 0x13);
+    assert_int_equal(kicks(), 0);
+    guest_icr(sender, 0, 0x500);
+    assert_int_equal(kicks(), 1);
+}
+
+static void loading_and_putting_need_no_backend_op(void **state)
+{
+    (void)state;
+    vlapic_cpu_load(cpu);
+    vlapic_cpu_put(cpu);
+    assert_int_equal(poll_vector(cpu), -1);
+}
+
+/* --- a backend that counts its ops -------------------------------------------------------------------------------------- */
+
+static unsigned loads, puts_, enters, exits;
+
+static void on_load(void *s)
+{
+    (void)s;
+    loads++;
+}
+
+static void on_put(void *s)
+{
+    (void)s;
+    puts_++;
+}
+
+static void on_enter(void *s)
+{
+    (void)s;
+    enters++;
+}
+
+static void on_exit_(void *s)
+{
+    (void)s;
+    exits++;
+}
+
+static void the_backend_hears_of_load_put_enter_and_exit(void **state)
+{
+    struct vlapic_backend backend = vlapic_backend_soft;
+
+    (void)state;
+    backend.load = on_load;
+    backend.put = on_put;
+    backend.enter = on_enter;
+    backend.exit = on_exit_;
+    loads = puts_ = enters = exits = 0;
+    fake_vm_prepare(&fake, VLAPIC_VENDOR_INTEL);
+    fake.config.backend = &backend;
+    fake_vm_start(&fake, 1, NULL);
+    cpu = fake_cpu_at(&fake, 0);
+    guest_software_enable(cpu);
+    vlapic_cpu_load(cpu);
+    (void)poll_vector(cpu);
+    assert_true(vlapic_cpu_enter(cpu));
+    vlapic_cpu_exit(cpu);
+    assert_int_equal(exits, 1);
+    vlapic_cpu_exit(cpu); /* not in the guest: nothing to leave */
+    assert_true(vlapic_cpu_halt(cpu));
+    vlapic_cpu_exit(cpu);
+    post(0x41);
+    assert_false(vlapic_cpu_enter(cpu)); /* refused: the backend does not hear of it */
+    vlapic_cpu_put(cpu);
+    assert_int_equal(loads, 1);
+    assert_int_equal(puts_, 1);
+    assert_int_equal(enters, 1);
+    assert_int_equal(exits, 1);
+    fake_vm_stop(&fake);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(in_the_host_nobody_is_kicked),
+        TEST(in_the_guest_each_kind_of_news_kicks_once),
+        TEST(many_vectors_kick_once_until_they_are_collected),
+        TEST(a_halted_cpu_is_woken),
+        TEST(news_after_the_poll_stops_enter_and_halt),
+        TEST(news_seen_by_a_guest_access_still_needs_a_poll),
+        TEST(a_high_line_does_not_keep_the_cpu_awake),
+        TEST(init_and_sipi_kick_when_they_are_news),
+        TEST(loading_and_putting_need_no_backend_op),
+        cmocka_unit_test(the_backend_hears_of_load_put_enter_and_exit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
