@@ -201,9 +201,8 @@ static void guest_step(struct vlapic_cpu *cpu, unsigned step)
 
     vlapic_cpu_poll(cpu, &duty);
     if (duty.init) {
-        vlapic_cpu_take_init(cpu);
-    }
-    if (duty.vector >= 0) {
+        vlapic_cpu_take_init(cpu); /* wipes the vector that was offered */
+    } else if (duty.vector >= 0) {
         assert_true(vlapic_cpu_accept(cpu, (uint8_t)duty.vector));
     }
     if (vlapic_cpu_enter(cpu)) {
