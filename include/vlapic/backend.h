@@ -20,7 +20,7 @@ VLAPIC_BEGIN_DECLS
 
 struct vlapic_cpu;
 
-/** Version of #vlapic_backend. */
+/** Version of struct vlapic_backend. */
 #define VLAPIC_BACKEND_ABI 1u
 
 /** 256 vectors: vector v is bit v % 64 of word v / 64. */

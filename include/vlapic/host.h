@@ -23,7 +23,7 @@
 
 VLAPIC_BEGIN_DECLS
 
-/** Version of #vlapic_host_ops. */
+/** Version of struct vlapic_host_ops. */
 #define VLAPIC_HOST_ABI 1u
 
 /** The host's callbacks. None may sleep where the thread that calls the library may not. */

@@ -13,7 +13,7 @@
 
 VLAPIC_BEGIN_DECLS
 
-/** Latched events of #vlapic_cpu_state. */
+/** Latched events of struct vlapic_cpu_state. */
 #define VLAPIC_EVENT_INIT (1u << 0)
 #define VLAPIC_EVENT_SIPI (1u << 1)
 #define VLAPIC_EVENT_NMI (1u << 2)

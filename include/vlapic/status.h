@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
  * \file
- * The two kinds of result. A mistake of the embedder is an #vlapic_status; what a guest gets for an access, however odd, is
- * an #vlapic_access and never an error of ours.
+ * The two kinds of result. A mistake of the embedder is an enum vlapic_status; what a guest gets for an access, however odd, is
+ * an enum vlapic_access and never an error of ours.
  */
 #ifndef VLAPIC_STATUS_H
 #define VLAPIC_STATUS_H

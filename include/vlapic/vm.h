@@ -18,7 +18,7 @@ VLAPIC_BEGIN_DECLS
 struct vlapic_vm;
 struct vlapic_cpu;
 
-/** Version of #vlapic_vm_config. */
+/** Version of struct vlapic_vm_config. */
 #define VLAPIC_CONFIG_ABI 1u
 /** Largest `max_apic_id` that can be configured. */
 #define VLAPIC_APIC_ID_LIMIT 0xFFFFFu
