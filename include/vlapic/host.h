@@ -10,7 +10,7 @@
  * |------------------|------------------------------|------------------------------------------------|
  * | now_ns, now_tsc  | the owner thread             | nothing                                        |
  * | timer_arm_*, timer_cancel | the owner thread    | vlapic_cpu_timer_expired                       |
- * | kick             | the thread that posts        | nothing of the kicked vCPU but ctx_any     |
+ * | kick             | the thread that posts        | everything ctx_any, of any vCPU; nothing ctx_owner |
  * | eoi_broadcast, eoi_notify | the owner thread    | everything ctx_any, of any vCPU            |
  * | base_changed     | the owner thread             | everything ctx_any, of any vCPU            |
  * | choose_lowest    | the thread that posts        | nothing                                        |

@@ -6,7 +6,10 @@
  *     for (;;) {
  *         vlapic_cpu_poll(cpu, &duty);              // what is to be done
  *         ... carry out the duties; for duty.vector, if the guest can take it: inject, vlapic_cpu_accept()
- *         if (halted) { if (vlapic_cpu_halt(cpu)) sleep_until_kicked(); continue; }
+ *         if (halted || duty.wait_for_sipi) {
+ *             if (vlapic_cpu_halt(cpu)) { sleep_until_kicked(); vlapic_cpu_exit(cpu); }
+ *             continue;
+ *         }
  *         disable_host_interrupts();
  *         if (!vlapic_cpu_enter(cpu)) { enable_host_interrupts(); continue; }   // something came in: poll again
  *         run_guest();
@@ -57,10 +60,11 @@ struct vlapic_poll {
 void vlapic_cpu_poll(struct vlapic_cpu *cpu, struct vlapic_poll *duty);
 
 /**
- * The vCPU takes \p vector, which a poll offered: IRR to ISR.
+ * The vCPU takes \p vector, which a poll offered: IRR to ISR. Any pending vector above PPR that IER does not mask is taken, also
+ * one that is not the highest.
  * \param cpu     the vCPU
- * \param vector  16..255
- * \return true if it was still deliverable; false, and nothing changed, if not
+ * \param vector  any
+ * \return true if it was deliverable; false, and nothing changed, if not (not pending, not above PPR, masked, 0..15)
  * \ctx_owner
  * \manual{Intel SDM 3A, "Interrupt Acceptance for Fixed Interrupts"}
  */

@@ -5,8 +5,8 @@
  *
  * Layout: a 16-byte header (8 bytes magic, 16-bit version, 16-bit kind, 32-bit total length), then items: 16-bit tag, 16-bit flags, 32-bit
  * length, the value, no padding. All numbers are little-endian. Rule for tags that a reader does not know: flag bit 0 set, the
- * snapshot is refused (VLAPIC_BAD_VERSION); clear, the item is skipped. A tag that occurs twice is refused; one that is missing is
- * refused if it is mandatory, else stands for its RESET value. docs/SNAPSHOT.md lists the tags.
+ * snapshot is refused (VLAPIC_BAD_VERSION); clear, the item is skipped. A tag that occurs twice, and a tag of version 1 that is
+ * missing, are refused (VLAPIC_BAD_FORMAT). docs/SNAPSHOT.md lists the tags, and tells how to migrate.
  *
  * Snapshots are treated as hostile input: everything is checked before anything is changed.
  */

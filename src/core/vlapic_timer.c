@@ -79,8 +79,9 @@ static void expire(struct vlapic_cpu *cpu, uint64_t late)
         disarm(cpu);
     } else if (cpu->vm->config.catch_up == VLAPIC_CATCH_UP_REBASE && late >= period) {
         timer->due = period;
+        timer->phase = 0; /* a full period from now, not from the input clock's last edge */
     } else {
-        timer->due = period - late % period;
+        timer->due = period - late % period; /* the next point of the original grid */
     }
     fire(cpu);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Where a new backend starts: every op of ABI 1, with nothing in it but what makes it compile and refuse to run. Copy the
- * folder, rename, fill in from the top; drop the ops whose NULL will do. The tests compile this file.
+ * folder, rename, fill in from the top; drop the ops whose NULL will do. The tests compile this file. docs/ARCHITECTURE.md, "To add a
+ * backend", has the places where a copy is to be named.
  */
 #include <vlapic/backend.h>
 
