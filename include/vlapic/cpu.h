@@ -59,7 +59,7 @@ enum vlapic_status vlapic_cpu_create(void *memory, size_t bytes, struct vlapic_v
 /**
  * Makes the vCPU addressable by messages. Other vCPUs may be running (hot plug).
  * \param cpu  the vCPU
- * \return VLAPIC_OK; VLAPIC_IN_USE if its APIC ID is taken
+ * \return VLAPIC_OK; VLAPIC_IN_USE if its APIC ID is taken, by itself included
  * \ctx_owner
  * \manual{Library}
  */
@@ -67,7 +67,8 @@ enum vlapic_status vlapic_cpu_attach(struct vlapic_cpu *cpu);
 
 /**
  * Takes the vCPU off the bus. A message that another thread is just sending may still reach it: before its memory is freed, let
- * every call into the library that began before this one come to its end (a grace period of the embedder's). No effect if it is not attached.
+ * every call into the library that began before this one come to its end (a grace period of the embedder's). No effect if it is not
+ * attached. Direct posts, pins, local events, its timer and its own IPIs go on working.
  * \param cpu  the vCPU
  * \ctx_owner
  * \manual{Library}
@@ -75,7 +76,8 @@ enum vlapic_status vlapic_cpu_attach(struct vlapic_cpu *cpu);
 void vlapic_cpu_detach(struct vlapic_cpu *cpu);
 
 /**
- * Ends the object: detaches it, cancels an armed host timer, tells the backend. The memory is the caller's again, under the rule of
+ * Ends the object: detaches it, cancels an armed host timer, tells the backend. The host is called no more, also not for a late
+ * expiry or post. The memory is the caller's again, under the rule of
  * vlapic_cpu_detach().
  * \param cpu  the vCPU
  * \ctx_owner
@@ -85,7 +87,7 @@ void vlapic_cpu_destroy(struct vlapic_cpu *cpu);
 
 /**
  * Power-up or RESET: every register, the mode and the latched events. A processor whose BSP bit was configured runs afterwards,
- * any other waits for SIPI. LINT pin levels stay.
+ * any other waits for SIPI. LINT pin levels and the run state (in the guest, halted) stay; an armed host timer is cancelled.
  * \param cpu  the vCPU
  * \ctx_owner
  * \manual{Intel SDM 3A, "Local APIC State After Power-Up or Reset"}
@@ -94,8 +96,8 @@ void vlapic_cpu_reset(struct vlapic_cpu *cpu);
 
 /**
  * The core takes an INIT, that vlapic_cpu_poll() reported or that came to its INIT pin: everything but the APIC ID and
- * IA32_APIC_BASE is reset, whatever was accepted since is wiped, a latched SIPI that came after the INIT is kept. With the BSP bit of
- * IA32_APIC_BASE clear the vCPU then waits for SIPI.
+ * IA32_APIC_BASE is reset, whatever was accepted since is wiped, a latched SIPI that came after the INIT is kept. An INIT
+ * message that no poll has reported yet is reported afterwards. With the BSP bit of IA32_APIC_BASE clear the vCPU then waits for SIPI.
  * \param cpu  the vCPU
  * \ctx_owner
  * \manual{Intel SDM 3A, "Local APIC State After an INIT Reset"}

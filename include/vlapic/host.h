@@ -34,11 +34,12 @@ struct vlapic_host_ops {
     uint32_t abi;
 
     /** The clock behind the one-shot and periodic timer: nanoseconds, monotonic, 64 bits. It stands still while the VM is
-     *  paused if the guest is not to see the pause. Mandatory. */
+     *  paused if the guest is not to see the pause. A value below an earlier one counts as no time passed. Mandatory. */
     uint64_t (*now_ns)(void *cpu_cookie);
 
     /** See to it that vlapic_cpu_timer_expired() is called once now_ns() has reached \p deadline_ns (same clock). Replaces
-     *  whatever was armed. Late is fine, early is harmless (the library looks at the clock and re-arms). Mandatory. */
+     *  whatever was armed. Late is fine, early is harmless (the library looks at the clock and re-arms); if it is
+     *  never reported, the expiry takes place at the guest's next look at the timer. Mandatory. */
     void (*timer_arm_ns)(void *cpu_cookie, uint64_t deadline_ns);
 
     /** Forget the armed deadline. An expiry that is already under way may still arrive: it is harmless. Mandatory. */
@@ -49,7 +50,8 @@ struct vlapic_host_ops {
     void (*kick)(void *cpu_cookie);
 
     /** An EOI of a vector whose TMR bit is set, and EOI broadcast is not suppressed: hand it to the I/O APICs. By then ISR
-     *  is updated, so an I/O APIC may send the vector again from within. NULL: there is no I/O APIC. */
+     *  is updated, so an I/O APIC may send the vector again from within. It cannot fail: the APIC has gone on. NULL: there is
+     *  no I/O APIC. */
     void (*eoi_broadcast)(void *vm_cookie, uint8_t vector);
 
     /** Every EOI that cleared an ISR bit, with the TMR bit that was used, before eoi_broadcast: for devices that wait for
@@ -73,7 +75,8 @@ struct vlapic_host_ops {
      *  modulo count. */
     uint32_t (*choose_lowest)(void *vm_cookie, uint8_t vector, uint32_t count);
 
-    /** True if the calling thread owns this vCPU. Asked by debug builds only. NULL: ownership is not checked. */
+    /** True if the calling thread owns this vCPU. Asked by debug builds only, which trap if the answer is false. NULL:
+     *  ownership is not checked. */
     bool (*on_cpu_thread)(void *cpu_cookie);
 };
 

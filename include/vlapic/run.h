@@ -29,12 +29,13 @@ VLAPIC_BEGIN_DECLS
 
 /** What happens to the vCPU: one duty a field. Event fields are handed over by the poll: the library forgets them. */
 struct vlapic_poll {
-    /** Take an INIT: when it is not blocked (SMM, VMX root, GIF), reset the core and call vlapic_cpu_take_init(). */
+    /** Take an INIT: when it is not blocked (SMM, VMX root, GIF), reset the core and call vlapic_cpu_take_init().
+     *  Reported once; until it is taken, a SIPI stays latched. */
     bool init;
     /** Start the vCPU in real mode at sipi_vector << 12. Only ever set for a vCPU that waits for SIPI; it no longer does. */
     bool sipi;
     uint8_t sipi_vector;
-    /** Pend one NMI in the core. */
+    /** Pend one NMI in the core; all that came since the last poll are one. */
     bool nmi;
     /** Pend one SMI in the core. */
     bool smi;
@@ -51,7 +52,8 @@ struct vlapic_poll {
 };
 
 /**
- * Merges what other threads posted, handles an expired timer, and tells what is to be done. Constant time.
+ * Merges what other threads posted, handles an expired timer, and tells what is to be done. Constant time. May be called while
+ * the vCPU is in the guest: posts go on kicking.
  * \param cpu   the vCPU
  * \param duty  receives all fields
  * \ctx_owner
@@ -71,7 +73,8 @@ void vlapic_cpu_poll(struct vlapic_cpu *cpu, struct vlapic_poll *duty);
 bool vlapic_cpu_accept(struct vlapic_cpu *cpu, uint8_t vector);
 
 /**
- * Takes an accept back, because the entry that was to deliver the vector was cancelled: ISR to IRR. TMR stays.
+ * Takes an accept back, because the entry that was to deliver the vector was cancelled: ISR to IRR. TMR stays. Poll
+ * again before the vCPU enters or sleeps.
  * \param cpu     the vCPU
  * \param vector  16..255
  * \return true if the vector was in service; false, and nothing changed, if not
@@ -94,14 +97,15 @@ bool vlapic_cpu_acknowledge(struct vlapic_cpu *cpu, uint8_t *vector);
 /**
  * Announces that the guest is about to run, with host interrupts (kicks) held off until it does.
  * \param cpu  the vCPU
- * \return true: enter; from now on posts kick. False: something came since the poll: poll again instead
+ * \return true: enter; from now on posts kick. False: something came since the poll, or a reset, an INIT or a load made it out
+ *         of date: poll again instead; the vCPU counts as in the host. Of several calls of enter and halt the last one counts
  * \ctx_owner
  * \manual{Library}
  */
 bool vlapic_cpu_enter(struct vlapic_cpu *cpu);
 
 /**
- * The guest has exited: posts no longer kick, since the owner polls before it enters again.
+ * The guest has exited: posts no longer kick, since the owner polls before it enters again. No effect if it is in the host already.
  * \param cpu  the vCPU
  * \ctx_owner
  * \manual{Library}
@@ -134,7 +138,8 @@ void vlapic_cpu_load(struct vlapic_cpu *cpu);
 void vlapic_cpu_put(struct vlapic_cpu *cpu);
 
 /**
- * The guest's TSC jumped (IA32_TSC or IA32_TSC_ADJUST written, offset changed): the TSC deadline is looked at again.
+ * The guest's TSC jumped (IA32_TSC or IA32_TSC_ADJUST written, offset changed): the TSC deadline is looked at
+ * again. No effect without an armed deadline.
  * \param cpu  the vCPU
  * \ctx_owner
  * \manual{Intel SDM 3A, "TSC-Deadline Mode"}

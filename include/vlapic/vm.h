@@ -64,8 +64,9 @@ struct vlapic_vm_config {
     bool ext_space;        /**< AMD extended APIC space and version bit 31; default false */
     bool
         eoi_suppression; /**< version bit 24: SVR bit 12 works. Set it only if every I/O APIC has an EOI register; default false */
-    bool x2apic;           /**< CPUID.01h:ECX[21]; default true */
-    bool tsc_deadline;     /**< CPUID.01h:ECX[24]; default false */
+    bool x2apic;       /**< CPUID.01h:ECX[21]; default true */
+    bool tsc_deadline; /**< CPUID.01h:ECX[24]; show the hypervisor bit (ECX[31]) with it, or guests distrust it on some
+                                models; default false */
     bool svr_bit9_faults;  /**< x2APIC: SVR bit 9 is reserved (#GP) instead of storage; default false */
     bool lowest_in_x2apic; /**< Intel, x2APIC: lowest-priority IPIs are delivered instead of ESR bit 4; default false */
     bool
@@ -156,7 +157,8 @@ struct vlapic_cpu *vlapic_vm_find(const struct vlapic_vm *vm, uint32_t apic_id);
  * \param vm        the VM
  * \param address   64-bit bus address
  * \param data      the 32 bits written
- * \param accepted  NULL, or receives the number of APICs that accepted (merging into a pending vector counts)
+ * \param accepted  NULL, or receives the number of APICs that accepted (merging into a pending vector counts);
+ *                  untouched if not ours
  * \return VLAPIC_ACCESS_NOT_MINE if address bits 31:20 are not FEEh, else VLAPIC_ACCESS_DONE
  * \ctx_any
  * \manual{Intel SDM 3A, "Message Address Register Format" and "Message Data Register Format"}

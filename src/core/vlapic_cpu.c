@@ -144,6 +144,8 @@ void vlapic_cpu_destroy(struct vlapic_cpu *cpu)
 {
     vlapic_cpu_detach(cpu);
     vlapic_core_timer_reset(cpu);
+    /* What is under way may still arrive, but nobody is to be kicked for it. */
+    vlapic_store_release(&cpu->run_state, VLAPIC_RUN_HOST);
     if (cpu->backend->cpu_fini != NULL) {
         cpu->backend->cpu_fini(cpu->backend_state);
     }
