@@ -105,9 +105,18 @@ void vlapic_cpu_reset(struct vlapic_cpu *cpu);
 void vlapic_cpu_take_init(struct vlapic_cpu *cpu);
 
 /**
+ * The INIT that vlapic_cpu_poll() reported is not taken, because something consumed it: a VM exit of a nested guest, #SX. A SIPI that was
+ * latched meanwhile is void, unless a newer INIT came before it. No effect without a reported INIT.
+ * \param cpu  the vCPU
+ * \ctx_owner
+ * \manual{Intel SDM 3C, "Other Causes of VM Exits"; AMD APM 2, "INIT Support"}
+ */
+void vlapic_cpu_drop_init(struct vlapic_cpu *cpu);
+
+/**
  * The hardware APIC ID.
  * \param cpu  the vCPU
- * \return the 32-bit x2APIC ID, whatever the mode
+ * \return the 32-bit x2APIC ID, whatever the mode: what CPUID leaves 0Bh and 1Fh have to show in EDX
  * \ctx_any
  * \manual{Intel SDM 3A, "x2APIC State Transitions"}
  */

@@ -30,7 +30,8 @@ VLAPIC_BEGIN_DECLS
 /** What happens to the vCPU: one duty a field. Event fields are handed over by the poll: the library forgets them. */
 struct vlapic_poll {
     /** Take an INIT: when it is not blocked (SMM, VMX root, GIF), reset the core and call vlapic_cpu_take_init().
-     *  Reported once; until it is taken, a SIPI stays latched. */
+     *  Reported once; until it is taken or dropped, a SIPI stays latched. Taking it voids what the same poll reports besides: nmi,
+     *  smi, extint_message, vector. If something else consumes it (a VM exit, #SX), call vlapic_cpu_drop_init(). */
     bool init;
     /** Start the vCPU in real mode at sipi_vector << 12. Only ever set for a vCPU that waits for SIPI; it no longer does. */
     bool sipi;
@@ -54,6 +55,15 @@ struct vlapic_poll {
 /**
  * Merges what other threads posted, handles an expired timer, and tells what is to be done. Constant time. May be called while
  * the vCPU is in the guest: posts go on kicking.
+ *
+ * What came since the owner's last look is taken in this order, whatever the order in which it came: vectors, each with the
+ * trigger mode of its last post; LINT0, LINT1; messages of INIT and SIPI, NMI, SMI, ExtINT; events of LVT entries, by their
+ * numbers; illegal vectors; the host timer. Guest accesses by MMIO and MSR, vlapic_cpu_acknowledge() and reading the state look
+ * as well.
+ *
+ * An expiry takes place when somebody looks at the clock: after vlapic_cpu_timer_expired(), when the state is read, and when the
+ * guest reads a running count, writes the initial count, another divisor or the timer's LVT entry, uses IA32_TSC_DEADLINE in its
+ * mode, or disables the APIC by SVR.
  * \param cpu   the vCPU
  * \param duty  receives all fields
  * \ctx_owner

@@ -64,6 +64,7 @@ struct vlapic_vm_config {
     bool ext_space;        /**< AMD extended APIC space and version bit 31; default false */
     bool
         eoi_suppression; /**< version bit 24: SVR bit 12 works. Set it only if every I/O APIC has an EOI register; default false */
+    /* The host's CPUID must show the same as the next two: mask it with vlapic_vm_get_config(). */
     bool x2apic;       /**< CPUID.01h:ECX[21]; default true */
     bool tsc_deadline; /**< CPUID.01h:ECX[24]; show the hypervisor bit (ECX[31]) with it, or guests distrust it on some
                                 models; default false */
@@ -153,7 +154,8 @@ const struct vlapic_vm_config *vlapic_vm_get_config(const struct vlapic_vm *vm);
 struct vlapic_cpu *vlapic_vm_find(const struct vlapic_vm *vm, uint32_t apic_id);
 
 /**
- * A memory write that may be a message-signalled interrupt.
+ * A memory write that may be a message-signalled interrupt. Address bit 2 selects physical or logical destinations whether or not the
+ * redirection hint (bit 3) is set. Data bits 13:11 and 31:16 and address bits 1:0 and 4 are ignored; the vector is data bits 7:0.
  * \param vm        the VM
  * \param address   64-bit bus address
  * \param data      the 32 bits written
@@ -166,7 +168,8 @@ struct vlapic_cpu *vlapic_vm_find(const struct vlapic_vm *vm, uint32_t apic_id);
 enum vlapic_access vlapic_vm_msi(struct vlapic_vm *vm, uint64_t address, uint32_t data, uint32_t *accepted);
 
 /**
- * Delivers a message that is already decoded. Calls kick for the targets that need it.
+ * Delivers a message that is already decoded. Calls kick for the targets that need it. A vCPU whose APIC is disabled
+ * (IA32_APIC_BASE.EN = 0) accepts nothing: INIT, SIPI, NMI and SMI to it are dropped as well.
  * \param vm       the VM
  * \param message  the message
  * \return the number of APICs that accepted it

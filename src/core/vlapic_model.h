@@ -94,7 +94,7 @@ struct vlapic_cpu {
     bool attached;
     bool wait_for_sipi;
     bool init_handed_over; /* a poll reported an INIT that was not taken yet */
-    bool repoll;           /* work was taken from the mailbox outside of a poll */
+    bool repoll;           /* what the last poll told is out of date */
     uint32_t esr_pending;
     uint32_t lvt_lint0; /* sanitised LVT LINT0 with remote IRR: the page may be written by hardware */
     uint64_t events;    /* VLAPIC_WORK_CORE_EVENTS taken from the mailbox, not yet reported */

@@ -64,6 +64,7 @@ void vlapic_cpu_reset(struct vlapic_cpu *cpu)
     vlapic_fetch_and(&cpu->work, VLAPIC_WORK_LINES);
     cpu->events = 0;
     cpu->init_handed_over = false;
+    cpu->repoll = true;
     cpu->wait_for_sipi = !cpu->bsp;
     cpu->apic_base = vlapic_core_reset_base(cpu);
     vlapic_core_reset_registers(cpu);
@@ -73,13 +74,31 @@ void vlapic_cpu_reset(struct vlapic_cpu *cpu)
     }
 }
 
+void vlapic_cpu_drop_init(struct vlapic_cpu *cpu)
+{
+    VLAPIC_ASSERT_OWNER(cpu);
+    vlapic_settle(cpu);
+    /* A newer INIT has voided older SIPIs already, and keeps its own. */
+    if (cpu->init_handed_over && (cpu->events & VLAPIC_WORK_INIT) == 0) {
+        cpu->events &= ~(VLAPIC_WORK_SIPI | VLAPIC_WORK_SIPI_VECTOR);
+    }
+    cpu->init_handed_over = false;
+    cpu->repoll = true;
+}
+
+/* Besides the registers. An INIT that no poll has reported is still to come, and so is the SIPI behind it. */
+#define WIPED_BY_INIT (VLAPIC_WORK_NMI | VLAPIC_WORK_SMI | VLAPIC_WORK_EXTINT)
+
 void vlapic_cpu_take_init(struct vlapic_cpu *cpu)
 {
     uint32_t xapic_id = vlapic_is_x2apic(cpu) ? cpu->apic_id & 0xFFu : vlapic_get(cpu, VLAPIC_REG_ID) >> 24;
 
     VLAPIC_ASSERT_OWNER(cpu);
+    vlapic_fetch_and(&cpu->work, ~WIPED_BY_INIT);
+    cpu->events &= ~WIPED_BY_INIT;
     vlapic_core_reset_registers(cpu);
     vlapic_core_identity_changed(cpu, xapic_id);
     cpu->init_handed_over = false;
+    cpu->repoll = true;
     cpu->wait_for_sipi = (cpu->apic_base & VLAPIC_BASE_BSP) == 0;
 }

@@ -125,14 +125,15 @@ static void collect(struct vlapic_cpu *cpu)
     }
 }
 
+/* Pins come before messages: an INIT by pin voids a SIPI that was seen before, but not one that may have come after it. */
 static void settle_rare(struct vlapic_cpu *cpu, uint64_t work)
 {
-    latch_core_events(cpu, work);
     for (uint32_t pin = 0; pin < 2; pin++) {
         if ((work & VLAPIC_WORK_RISE(pin)) != 0) {
             vlapic_core_lint_rise(cpu, pin);
         }
     }
+    latch_core_events(cpu, work);
     for (uint64_t bits = (work >> 16) & 0xFFFFu; bits != 0; bits &= bits - 1) {
         vlapic_core_lvt_event(cpu, vlapic_bit_index(bits));
     }

@@ -205,6 +205,56 @@ static void a_waiting_cpu_is_offered_no_vector(void **state)
     assert_int_equal(duty.vector, -1);
 }
 
+static void a_dropped_init_changes_nothing_and_voids_the_sipi_behind_it(void **state)
+{
+    (void)state;
+    guest_software_enable(bsp);
+    guest_icr(bsp, TO(0), INIT);
+    guest_icr(bsp, TO(0), SIPI(3));
+    poll(bsp);
+    assert_true(duty.init && !duty.sipi);
+    vlapic_cpu_drop_init(bsp);
+    assert_int_equal(guest_read(bsp, VLAPIC_REG_SVR), 0x1FF);
+    poll(bsp);
+    assert_true(!duty.init && !duty.sipi);
+    /* A vCPU that the INIT would have stopped does not start at the stale page later. */
+    guest_wrmsr(bsp, VLAPIC_MSR_APIC_BASE, 0xFEE00800);
+    guest_icr(bsp, TO(0), INIT);
+    poll(bsp);
+    vlapic_cpu_take_init(bsp);
+    poll(bsp);
+    assert_true(duty.wait_for_sipi && !duty.sipi);
+}
+
+static void an_init_behind_a_dropped_one_keeps_its_sipi(void **state)
+{
+    struct vlapic_cpu_state saved;
+
+    (void)state;
+    guest_icr(bsp, TO(0), INIT);
+    poll(bsp);
+    guest_icr(bsp, TO(0), INIT);
+    guest_icr(bsp, TO(0), SIPI(4));
+    vlapic_cpu_drop_init(bsp);
+    assert_int_equal(vlapic_cpu_get_state(bsp, &saved, sizeof(saved)), VLAPIC_OK);
+    assert_int_equal(saved.events & (VLAPIC_EVENT_INIT | VLAPIC_EVENT_SIPI), VLAPIC_EVENT_INIT | VLAPIC_EVENT_SIPI);
+    assert_int_equal(saved.sipi_vector, 4);
+    poll(bsp);
+    assert_true(duty.init);
+    vlapic_cpu_drop_init(bsp);
+    assert_int_equal(vlapic_cpu_get_state(bsp, &saved, sizeof(saved)), VLAPIC_OK);
+    assert_int_equal(saved.events & (VLAPIC_EVENT_INIT | VLAPIC_EVENT_SIPI), 0);
+}
+
+static void dropping_an_init_that_was_not_reported_keeps_it(void **state)
+{
+    (void)state;
+    guest_icr(bsp, TO(0), INIT);
+    vlapic_cpu_drop_init(bsp);
+    poll(bsp);
+    assert_true(duty.init);
+}
+
 static void reset_forgets_every_event(void **state)
 {
     (void)state;
@@ -233,6 +283,9 @@ int main(void)
         TEST(nmi_and_smi_wait_while_the_cpu_waits_for_sipi),
         TEST(an_event_is_reported_once_for_each_collection),
         TEST(a_waiting_cpu_is_offered_no_vector),
+        TEST(a_dropped_init_changes_nothing_and_voids_the_sipi_behind_it),
+        TEST(an_init_behind_a_dropped_one_keeps_its_sipi),
+        TEST(dropping_an_init_that_was_not_reported_keeps_it),
         TEST(reset_forgets_every_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
