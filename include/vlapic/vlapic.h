@@ -9,6 +9,7 @@
 #include "access.h"
 #include "backend.h"
 #include "cpu.h"
+#include "decode.h"
 #include "event.h"
 #include "host.h"
 #include "platform.h"
