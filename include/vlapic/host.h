@@ -58,8 +58,8 @@ struct vlapic_host_ops {
      *  the EOI of an edge interrupt (timers with tick policies, assigned devices). NULL: nobody listens. */
     void (*eoi_notify)(void *cpu_cookie, uint8_t vector, bool level);
 
-    /** IA32_APIC_BASE changed from \p old_value to \p new_value: refresh CPUID.01h:EDX[9] (clear while EN is 0), MMIO mapping
-     *  and MSR intercepts. NULL: nothing of the host depends on it. */
+    /** IA32_APIC_BASE changed, by a WRMSR, a RESET or a load, from \p old_value to \p new_value: refresh CPUID.01h:EDX[9]
+     *  (clear while EN is 0), MMIO mapping and MSR intercepts. NULL: nothing of the host depends on it. */
     void (*base_changed)(void *cpu_cookie, uint64_t old_value, uint64_t new_value);
 
     /** The TSC that the guest sees: offset and scaling applied. NULL: there is no TSC-deadline timer; a configuration with

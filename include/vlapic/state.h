@@ -14,6 +14,7 @@
 VLAPIC_BEGIN_DECLS
 
 /** Latched events of struct vlapic_cpu_state. */
+/** Latched, or reported by a poll and neither taken nor dropped: whoever goes on from the state is told of it again. */
 #define VLAPIC_EVENT_INIT (1u << 0)
 #define VLAPIC_EVENT_SIPI (1u << 1)
 #define VLAPIC_EVENT_NMI (1u << 2)
@@ -30,7 +31,7 @@ struct vlapic_cpu_state {
     uint64_t apic_base;
     uint32_t xapic_id; /**< 8 bits, as xAPIC mode shows in ID bits 31:24 */
     uint32_t tpr;
-    uint32_t ldr; /**< the xAPIC register, bits 31:24; x2APIC's is derived from the ID and not part of the state */
+    uint32_t ldr; /**< the xAPIC register, bits 31:24; zero in x2APIC mode, whose LDR is derived from the ID */
     uint32_t dfr;
     uint32_t svr;
     uint32_t esr;         /**< visible */
@@ -63,7 +64,7 @@ enum vlapic_time {
 };
 
 /**
- * Reads the state. Merges what was posted first, otherwise changes nothing.
+ * Reads the state. Merges what was posted and lets expiries that are due take place first, otherwise changes nothing.
  * \param cpu    the vCPU
  * \param state  receives it
  * \param size   sizeof(struct vlapic_cpu_state) as the caller compiled it
