@@ -507,6 +507,30 @@ static void layouts_are_usable(void **unused)
     assert_int_equal(vlapic_cpu_layout(NULL, &(struct vlapic_layout){ 0 }), VLAPIC_INVALID);
 }
 
+static void the_backends_states_are_rounded_up_to_cache_lines(void **unused)
+{
+    /* Library: struct vlapic_backend: vm_state_bytes, cpu_state_bytes */
+    static const struct {
+        uint32_t state, bytes;
+    } rows[] = { { 0, 0 }, { 1, 64 }, { 63, 64 }, { 64, 64 }, { 65, 128 }, { 4096, 4096 } };
+    struct vlapic_backend backend = vlapic_backend_soft;
+    struct vlapic_layout vm, cpu, none_vm, none_cpu;
+
+    (void)unused;
+    fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
+    host.config.backend = &backend;
+    backend.vm_state_bytes = backend.cpu_state_bytes = 0;
+    assert_int_equal(vlapic_vm_layout(&host.config, &none_vm), VLAPIC_OK);
+    assert_int_equal(vlapic_cpu_layout(&host.config, &none_cpu), VLAPIC_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        backend.vm_state_bytes = backend.cpu_state_bytes = rows[i].state;
+        assert_int_equal(vlapic_vm_layout(&host.config, &vm), VLAPIC_OK);
+        assert_int_equal(vlapic_cpu_layout(&host.config, &cpu), VLAPIC_OK);
+        assert_int_equal(vm.bytes - none_vm.bytes, rows[i].bytes);
+        assert_int_equal(cpu.bytes - none_cpu.bytes, rows[i].bytes);
+    }
+}
+
 static void vm_memory_must_be_large_enough_and_aligned(void **unused)
 {
     /* Library: vlapic_vm_create() */
@@ -588,17 +612,19 @@ static void a_backend_with_pages_gets_them(void **unused)
     static _Alignas(4096) unsigned char page[2][4096];
     struct vlapic_page pages[2] = { { page[0], 0x1000 }, { page[1], 0x2000 } };
     struct vlapic_cpu_config config = { .size = sizeof config, .apic_id = 3, .bsp = true };
-    struct vlapic_layout layout;
+    struct vlapic_layout without, layout;
     struct vlapic_cpu *cpu = NULL;
     uint32_t tpr;
 
     (void)unused;
     backend.cpu_pages = 2;
     fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
+    assert_int_equal(vlapic_cpu_layout(&host.config, &without), VLAPIC_OK);
     host.config.backend = &backend;
     fake_vm_start(&host, 0, NULL);
     assert_int_equal(vlapic_cpu_layout(&host.config, &layout), VLAPIC_OK);
     assert_int_equal(layout.pages, 2);
+    assert_int_equal(layout.bytes + VLAPIC_REG_EXT_LVT + 8 * 16, without.bytes); /* no registers in the block */
     assert_int_equal(vlapic_cpu_create(block, layout.bytes, host.vm, &config, &cpu), VLAPIC_INVALID); /* no pages */
     config.pages = pages;
     pages[1].va = NULL;
@@ -972,6 +998,7 @@ int main(void)
         cmocka_unit_test(a_backend_with_mandatory_ops_only_works),
         cmocka_unit_test(a_failing_backend_fails_the_creation),
         cmocka_unit_test(layouts_are_usable),
+        cmocka_unit_test(the_backends_states_are_rounded_up_to_cache_lines),
         cmocka_unit_test(vm_memory_must_be_large_enough_and_aligned),
         cmocka_unit_test(cpu_memory_must_be_large_enough_and_aligned),
         cmocka_unit_test(a_backend_with_pages_gets_them),

@@ -6,6 +6,8 @@
  */
 #include "fake_host.h"
 
+#include "vlapic_model.h"
+
 #define VECTOR 0x77u
 #define CPUS 10u
 
@@ -109,7 +111,8 @@ static void start(void)
     }
 }
 
-static void send(const struct sent *s)
+/* Returns how many accepted it; CPUS + 1 if nobody tells. */
+static uint32_t send(const struct sent *s)
 {
     uint32_t mode = s->logical ? VLAPIC_ICR_LOGICAL : 0;
 
@@ -119,9 +122,10 @@ static void send(const struct sent *s)
     } else if (s->source == FROM_X2APIC) {
         guest_icr(fake_cpu_at(&fake, 0), s->destination, VECTOR | mode);
     } else {
-        vlapic_vm_deliver(fake.vm, &(struct vlapic_message){
-                                       .destination = s->destination, .logical = s->logical, .vector = VECTOR });
+        return vlapic_vm_deliver(fake.vm, &(struct vlapic_message){
+                                              .destination = s->destination, .logical = s->logical, .vector = VECTOR });
     }
+    return CPUS + 1;
 }
 
 static bool has_it(unsigned index)
@@ -139,15 +143,43 @@ static bool has_it(unsigned index)
 
 static void compare(const struct sent *s)
 {
-    send(s);
+    uint32_t accepted = send(s), count = 0;
+
     for (unsigned i = 0; i < CPUS; i++) {
         bool expected = receivers[i].enabled && receives(s, &receivers[i]);
+
+        count += expected;
 
         if (has_it(i) != expected) {
             fail_msg("source %d, destination %x, logical %d: vCPU %u (id %x, mode %d, LDR %x, DFR %x) %s", s->source,
                      s->destination, s->logical, i, receivers[i].id, receivers[i].mode, receivers[i].ldr,
                      receivers[i].dfr, expected ? "should have it" : "should not");
         }
+    }
+    if (accepted <= CPUS && accepted != count) {
+        fail_msg("destination %x, logical %d: accepted %u times, not %u", s->destination, s->logical, accepted, count);
+    }
+    fake_forget(&fake);
+}
+
+/* Of the candidates, by ascending ID, number `vector % count` takes a lowest-priority message. */
+static void compare_lowest(uint32_t destination)
+{
+    const struct sent s = { FROM_OUTSIDE, destination, true };
+    unsigned candidates[CPUS], count = 0;
+    uint32_t accepted = vlapic_vm_deliver(fake.vm, &(struct vlapic_message){ .destination = destination,
+                                                                             .logical = true,
+                                                                             .vector = VECTOR,
+                                                                             .delivery = VLAPIC_DELIVERY_LOWEST });
+
+    for (unsigned i = 0; i < CPUS; i++) {
+        if (receivers[i].enabled && receives(&s, &receivers[i])) {
+            candidates[count++] = i;
+        }
+    }
+    assert_int_equal(accepted, count != 0);
+    for (unsigned i = 0; i < CPUS; i++) {
+        assert_int_equal(has_it(i), count != 0 && i == candidates[VECTOR % count]);
     }
     fake_forget(&fake);
 }
@@ -171,6 +203,9 @@ static void compare_from(enum source source)
         }
         for (unsigned i = 0; source != FROM_XAPIC && i < sizeof(special) / sizeof(special[0]); i++) {
             compare(&(struct sent){ source, special[i], mode != 0 });
+        }
+        for (uint32_t d = 0; source == FROM_OUTSIDE && mode != 0 && d < 0x100; d++) {
+            compare_lowest(d);
         }
         for (unsigned i = 0; source != FROM_XAPIC && i < CPUS; i++) {
             compare(&(struct sent){ source, receivers[i].id, mode != 0 });
@@ -327,6 +362,80 @@ static void routing_follows_every_change(void **state)
     fake_vm_stop(&fake);
 }
 
+/* xAPIC mode compares eight bits of the ID: any number of vCPUs may have the same ones. */
+static void all_aliases_receive_however_many(void **state)
+{
+    static const struct {
+        uint32_t count, max_apic_id;
+    } rows[] = { { 20, 19 * 256 + 1 }, { 25, 24 * 256 + 1 }, { 20, VLAPIC_APIC_ID_LIMIT } };
+
+    (void)state;
+    for (unsigned row = 0; row < 3; row++) {
+        uint32_t ids[25];
+
+        for (uint32_t i = 0; i < rows[row].count; i++) {
+            ids[i] = 256 * i + 1;
+        }
+        fake_vm_prepare(&fake, VLAPIC_VENDOR_INTEL);
+        fake.config.max_apic_id = rows[row].max_apic_id;
+        fake_vm_start(&fake, rows[row].count, ids);
+        for (uint32_t i = 0; i < rows[row].count; i++) {
+            guest_software_enable(fake_cpu_at(&fake, i));
+        }
+        assert_int_equal(vlapic_vm_deliver(fake.vm, &(struct vlapic_message){ .destination = 1, .vector = VECTOR }),
+                         rows[row].count);
+        for (uint32_t i = 0; i < rows[row].count; i++) {
+            assert_true(guest_bit(fake_cpu_at(&fake, i), VLAPIC_REG_IRR, VECTOR));
+        }
+        fake_vm_stop(&fake);
+    }
+}
+
+/* docs/ARCHITECTURE.md, "Routing without locks": what the tables cannot express is counted, and only that. */
+static void the_slower_paths_are_taken_only_while_needed(void **state)
+{
+    static const struct {
+        struct receiver first, second;
+        uint32_t odd_ids, wide_ids, odd_logical, slots_used;
+    } rows[] = {
+        { { 0, XAPIC, true, 0, 0, 0xF }, { 1, XAPIC, true, 1, 0, 0xF }, 0, 0, 0, 0 },
+        { { 0, XAPIC, true, 0, 1, 0xF }, { 1, XAPIC, true, 1, 2, 0xF }, 0, 0, 0, 2 },
+        { { 0, XAPIC, true, 0, 1, 0xF }, { 1, XAPIC, true, 1, 0x80, 0xF }, 0, 0, 0, 2 },
+        { { 0, XAPIC, true, 0, 1, 0xF }, { 1, XAPIC, true, 1, 1, 0xF }, 0, 0, 1, 1 },
+        { { 0, XAPIC, true, 0, 3, 0xF }, { 1, XAPIC, true, 1, 0x81, 0xF }, 0, 0, 2, 0 },
+        { { 0, XAPIC, true, 0, 0x11, 0 }, { 1, XAPIC, true, 1, 0xF8, 0 }, 0, 0, 0, 2 },
+        { { 0, XAPIC, true, 0, 0x11, 0 }, { 1, XAPIC, true, 1, 0x13, 0 }, 0, 0, 1, 1 },
+        { { 0, XAPIC, true, 0, 0x10, 0 }, { 1, XAPIC, true, 1, 0xF0, 0 }, 0, 0, 0, 0 },
+        { { 0, XAPIC, true, 0, 0x11, 7 }, { 1, XAPIC, true, 1, 0x01, 7 }, 0, 0, 0, 0 },
+        { { 0, XAPIC, true, 9, 0, 0xF }, { 1, XAPIC, true, 1, 0, 0xF }, 1, 0, 0, 0 },
+        { { 0, XAPIC, true, 0, 0, 0xF }, { 0x101, XAPIC, true, 1, 0, 0xF }, 0, 1, 0, 0 },
+        { { 0, XAPIC, true, 0, 0, 0xF }, { 0x101, XAPIC, true, 2, 0, 0xF }, 1, 0, 0, 0 },
+        { { 0, X2APIC, true, 9, 3, 0xF }, { 0x101, X2APIC, true, 1, 1, 0xF }, 0, 0, 0, 0 },
+        { { 0, DISABLED, true, 9, 3, 0xF }, { 0x101, DISABLED, true, 1, 1, 0xF }, 0, 0, 0, 0 },
+    };
+
+    (void)state;
+    for (unsigned row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+        const uint32_t ids[] = { rows[row].first.id, rows[row].second.id };
+
+        prepare();
+        fake.config.id_writable = true;
+        receivers[0] = rows[row].first;
+        receivers[1] = rows[row].second;
+        fake_vm_start(&fake, 2, ids);
+        set_up(0);
+        set_up(1);
+        assert_int_equal(fake.vm->odd_ids, rows[row].odd_ids);
+        assert_int_equal(fake.vm->wide_ids, rows[row].wide_ids);
+        assert_int_equal(fake.vm->odd_logical, rows[row].odd_logical);
+        assert_int_equal(fake.vm->slots_used, rows[row].slots_used);
+        vlapic_cpu_detach(fake_cpu_at(&fake, 0));
+        vlapic_cpu_detach(fake_cpu_at(&fake, 1));
+        assert_int_equal(fake.vm->odd_ids + fake.vm->wide_ids + fake.vm->odd_logical + fake.vm->slots_used, 0);
+        fake_vm_stop(&fake);
+    }
+}
+
 /* Shorthands go by identity, reach either mode, and only hardware-enabled APICs. */
 static void shorthands_reach_both_modes_by_identity(void **state)
 {
@@ -375,6 +484,8 @@ int main(void)
         cmocka_unit_test(x2apic_matches_32_bits_and_derived_clusters),
         cmocka_unit_test(every_mix_of_modes_ids_and_settings_follows_the_rule),
         cmocka_unit_test(routing_follows_every_change),
+        cmocka_unit_test(all_aliases_receive_however_many),
+        cmocka_unit_test(the_slower_paths_are_taken_only_while_needed),
         cmocka_unit_test(shorthands_reach_both_modes_by_identity),
         cmocka_unit_test(ids_beyond_the_vms_limit_are_just_nobody),
     };

@@ -106,6 +106,35 @@ static void an_illegal_error_vector_is_one_more_error_and_no_more(void **state)
     assert_int_equal(guest_esr(cpu), VLAPIC_ESR_RECEIVE_ILLEGAL_VECTOR);
 }
 
+static uint64_t errors_counted(struct vlapic_cpu *cpu)
+{
+    struct vlapic_cpu_stats stats;
+
+    assert_int_equal(vlapic_cpu_get_stats(cpu, &stats, sizeof(stats)), VLAPIC_OK);
+    return stats.errors;
+}
+
+/* include/vlapic/state.h: bits newly recorded, the one for an illegal error vector among them. */
+static void each_bit_counts_when_it_is_recorded(void **state)
+{
+    struct vlapic_cpu *cpu = start();
+
+    (void)state;
+    bad_register(cpu);
+    bad_register(cpu);
+    assert_int_equal(errors_counted(cpu), 1);
+    guest_esr(cpu);
+    guest_write(cpu, VLAPIC_REG_LVT_ERROR, 5);
+    bad_register(cpu);
+    assert_int_equal(errors_counted(cpu), 3);
+    guest_esr(cpu);
+    vlapic_cpu_post(cpu, 3, false);
+    (void)poll_vector(cpu);
+    assert_int_equal(errors_counted(cpu), 4);
+    bad_register(cpu);
+    assert_int_equal(errors_counted(cpu), 5);
+}
+
 static void errors_are_recorded_while_software_disabled(void **state)
 {
     struct vlapic_cpu *cpu = start();
@@ -157,6 +186,7 @@ int main(void)
         cmocka_unit_test_teardown(the_error_interrupt_comes_once_for_each_new_bit, stop),
         cmocka_unit_test_teardown(a_masked_error_is_recorded_and_never_signalled, stop),
         cmocka_unit_test_teardown(an_illegal_error_vector_is_one_more_error_and_no_more, stop),
+        cmocka_unit_test_teardown(each_bit_counts_when_it_is_recorded, stop),
         cmocka_unit_test_teardown(errors_are_recorded_while_software_disabled, stop),
         cmocka_unit_test_teardown(an_illegal_self_ipi_is_sent_and_received, stop),
         cmocka_unit_test_teardown(entering_x2apic_keeps_both_values, stop),

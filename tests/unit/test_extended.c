@@ -223,6 +223,7 @@ static void seoi_of_a_vector_not_in_service_does_nothing(void **unused)
     {
         struct vlapic_cpu *cpu = start(x2apic);
         struct vlapic_cpu_state before, after;
+        struct vlapic_cpu_stats stats;
 
         take(cpu, 0x90, true);
         assert_true(vlapic_cpu_post(cpu, 0x91, true)); /* pending is not in service */
@@ -234,6 +235,8 @@ static void seoi_of_a_vector_not_in_service_does_nothing(void **unused)
         state_read(cpu, &after);
         assert_same_state(&before, &after);
         assert_int_equal(host.call_count, 0);
+        assert_int_equal(vlapic_cpu_get_stats(cpu, &stats, sizeof stats), VLAPIC_OK);
+        assert_int_equal(stats.empty_eois, 255);
         fake_vm_stop(&host);
     }
 }
@@ -396,6 +399,29 @@ static void ier_of_every_vector_hides_that_vector_only(void **unused)
             assert_int_equal(take_vector(cpu), vector);
             guest_eoi(cpu);
         }
+        fake_vm_stop(&host);
+    }
+}
+
+static void registers_beside_irr_and_isr_are_no_vectors(void **unused)
+{
+    /* ESR follows IRR, TMR follows ISR, and the extended LVT follows IER in the register block. */
+    (void)unused;
+    IN_BOTH_MODES
+    {
+        struct vlapic_cpu *cpu = start(x2apic);
+
+        guest_set(cpu, VLAPIC_REG_EXT_LVT, VLAPIC_LVT_MASKED | 0x7FF);
+        if (!x2apic)
+            (void)guest_read(cpu, VLAPIC_REG_SELF_IPI); /* ESR bit 7 */
+        guest_icr(cpu, 0, 0x00040005);                  /* ESR bits 5 and 6 */
+        assert_true((guest_esr(cpu) & 0x60) == 0x60);
+        take(cpu, 0x10, true); /* TMR bit 16 */
+        guest_eoi(cpu);
+        set_ier(cpu, 0x99, false);
+        assert_true(vlapic_cpu_post(cpu, 0x99, false));
+        assert_int_equal(poll_vector(cpu), -1);
+        assert_int_equal(guest_get(cpu, VLAPIC_REG_PPR), 0);
         fake_vm_stop(&host);
     }
 }
@@ -657,6 +683,7 @@ int main(void)
         cmocka_unit_test(ier_is_stored_only_while_switched_on),
         cmocka_unit_test(ier_hides_pending_vectors),
         cmocka_unit_test(ier_of_every_vector_hides_that_vector_only),
+        cmocka_unit_test(registers_beside_irr_and_isr_are_no_vectors),
         cmocka_unit_test(ier_hides_vectors_in_service),
         cmocka_unit_test(unhiding_a_vector_in_service_raises_ppr_again),
         cmocka_unit_test(two_vectors_of_a_class_can_be_in_service_with_ier),

@@ -520,6 +520,13 @@ static void sent_and_dropped_ipis_are_counted(void **unused)
     assert_int_equal(vlapic_cpu_get_stats(sender(), &after, sizeof after), VLAPIC_OK);
     assert_int_equal(after.ipis - before.ipis, 2);
     assert_int_equal(after.dropped_ipis - before.dropped_ipis, 3);
+    guest_enable_x2apic(sender());
+    guest_wrmsr(sender(), VLAPIC_MSR_OF(VLAPIC_REG_SELF_IPI), 0x10);
+    guest_wrmsr(sender(), VLAPIC_MSR_OF(VLAPIC_REG_SELF_IPI), 0xFF);
+    guest_wrmsr(sender(), VLAPIC_MSR_OF(VLAPIC_REG_SELF_IPI), 0x0F);
+    assert_int_equal(vlapic_cpu_get_stats(sender(), &after, sizeof after), VLAPIC_OK);
+    assert_int_equal(after.ipis - before.ipis, 4);
+    assert_int_equal(after.dropped_ipis - before.dropped_ipis, 4);
     fake_vm_stop(&host);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* INIT, SIPI, NMI, SMI. Intel SDM 3A, "MP Initialization Protocol", "Local APIC State After an INIT Reset". */
 #include "fake_host.h"
+#include "state_helpers.h"
 
 #define INIT 0x4500u
 #define SIPI(page) (0x4600u | (page))
@@ -103,6 +104,25 @@ static void an_init_voids_an_older_sipi(void **state)
     poll(ap);
     assert_true(duty.sipi);
     assert_int_equal(duty.sipi_vector, 0x55);
+}
+
+/* Intel SDM 3A, "Local Vector Table": delivery mode INIT. */
+static void an_init_by_pin_voids_an_older_sipi_too(void **state)
+{
+    struct vlapic_cpu_state seen;
+
+    (void)state;
+    guest_software_enable(ap);
+    guest_write(ap, VLAPIC_REG_LVT_LINT1, 0x500);
+    guest_icr(bsp, TO(1), SIPI(0x9A));
+    state_read(ap, &seen); /* latched, not reported */
+    assert_int_equal(seen.events, VLAPIC_EVENT_SIPI | VLAPIC_EVENT_WAIT_FOR_SIPI);
+    vlapic_cpu_lint(ap, 1, true);
+    poll(ap);
+    assert_true(duty.init && !duty.sipi && duty.wait_for_sipi);
+    vlapic_cpu_take_init(ap);
+    poll(ap);
+    assert_true(!duty.init && !duty.sipi && duty.wait_for_sipi);
 }
 
 static void a_sipi_to_a_running_cpu_is_lost(void **state)
@@ -276,6 +296,7 @@ int main(void)
         TEST(every_page_is_a_legal_sipi),
         TEST(a_sipi_behind_a_pending_init_is_kept),
         TEST(an_init_voids_an_older_sipi),
+        TEST(an_init_by_pin_voids_an_older_sipi_too),
         TEST(a_sipi_to_a_running_cpu_is_lost),
         TEST(the_bsp_bit_decides_who_waits),
         TEST(two_inits_merge),

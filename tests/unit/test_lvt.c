@@ -188,6 +188,22 @@ static void a_level_on_lint0_comes_again_until_the_line_falls(void **state)
     assert_int_equal(guest_read(cpu, VLAPIC_REG_LVT_LINT0), LEVEL | 0x41);
 }
 
+static void every_legal_vector_on_lint0_sets_remote_irr(void **state)
+{
+    struct vlapic_cpu *cpu = start(VLAPIC_VENDOR_INTEL);
+
+    (void)state;
+    for (uint32_t vector = 16; vector < 256; vector++) {
+        guest_write(cpu, VLAPIC_REG_LVT_LINT0, LEVEL | vector);
+        vlapic_cpu_lint(cpu, 0, true);
+        assert_int_equal(take_vector(cpu), vector);
+        assert_int_equal(guest_read(cpu, VLAPIC_REG_LVT_LINT0), LEVEL | REMOTE_IRR | vector);
+        vlapic_cpu_lint(cpu, 0, false);
+        guest_eoi(cpu);
+        assert_int_equal(guest_read(cpu, VLAPIC_REG_LVT_LINT0), LEVEL | vector);
+    }
+}
+
 static void masking_keeps_remote_irr_and_holds_the_level_off(void **state)
 {
     struct vlapic_cpu *cpu = start(VLAPIC_VENDOR_INTEL);
@@ -333,6 +349,7 @@ int main(void)
         cmocka_unit_test(a_pmi_masks_its_entry_on_intel_alone),
         cmocka_unit_test_teardown(an_illegal_vector_is_an_error_when_it_happens, stop),
         cmocka_unit_test_teardown(a_level_on_lint0_comes_again_until_the_line_falls, stop),
+        cmocka_unit_test_teardown(every_legal_vector_on_lint0_sets_remote_irr, stop),
         cmocka_unit_test_teardown(masking_keeps_remote_irr_and_holds_the_level_off, stop),
         cmocka_unit_test_teardown(another_vector_or_mode_clears_remote_irr, stop),
         cmocka_unit_test_teardown(an_eoi_of_another_vector_leaves_remote_irr, stop),

@@ -79,6 +79,18 @@ static void refused(struct vlapic_cpu *cpu, size_t size, enum vlapic_status stat
     free(exact);
 }
 
+/* Refused, and told what and where. */
+static void refused_at(struct vlapic_cpu *cpu, size_t size, enum vlapic_status status, const char *field, uint32_t tag,
+                       size_t offset)
+{
+    struct vlapic_snapshot_error error = { "nothing", 99, 9999 };
+
+    refused(cpu, size, status, &error);
+    assert_string_equal(error.field, field);
+    assert_int_equal(error.tag, tag);
+    assert_int_equal(error.offset, offset);
+}
+
 static void a_snapshot_restores_the_state(void **state)
 {
     struct vlapic_cpu *cpu = start_busy();
@@ -114,6 +126,74 @@ static void the_bytes_are_as_documented(void **state)
     assert_int_equal(vlapic_snapshot_export_cpu(fake_cpu_at(&fake, 0), bytes, sizeof(bytes), &length), VLAPIC_OK);
     assert_int_equal(length, 516);
     assert_memory_equal(bytes, golden, sizeof(golden));
+}
+
+/* docs/SNAPSHOT.md, "A vCPU": by tag. */
+static const struct {
+    const char *name;
+    uint32_t width, count;
+    size_t offset; /* of the member that holds the value */
+} cpu_items[] = {
+#define ITEM(member, width, count)                                                                                     \
+    {                                                                                                                  \
+#member, width, count, offsetof(struct vlapic_cpu_state, member)                                               \
+    }
+    ITEM(apic_id, 4, 1),       ITEM(apic_base, 8, 1),     ITEM(xapic_id, 4, 1),
+    ITEM(tpr, 4, 1),           ITEM(ldr, 4, 1),           ITEM(dfr, 4, 1),
+    ITEM(svr, 4, 1),           ITEM(esr, 4, 1),           ITEM(esr_pending, 4, 1),
+    ITEM(icr, 8, 1),           ITEM(lvt, 4, 7),           ITEM(lvt_ext, 4, 8),
+    ITEM(isr, 4, 8),           ITEM(tmr, 4, 8),           ITEM(irr, 4, 8),
+    ITEM(ier, 4, 8),           ITEM(ext_control, 4, 1),   ITEM(initial_count, 4, 1),
+    ITEM(divide_config, 4, 1), ITEM(timer_running, 4, 1), ITEM(timer_remaining, 8, 1),
+    ITEM(timer_phase, 8, 1),   ITEM(tsc_deadline, 8, 1),  ITEM(time_ns, 8, 1),
+    ITEM(events, 4, 1),        ITEM(sipi_vector, 4, 1),
+#undef ITEM
+};
+
+static uint64_t little_endian(const uint8_t *at, uint32_t width)
+{
+    uint64_t value = 0;
+
+    while (width-- > 0) {
+        value = value << 8 | at[width];
+    }
+    return value;
+}
+
+static uint64_t member(const struct vlapic_cpu_state *s, size_t offset, uint32_t width)
+{
+    uint32_t narrow;
+    uint64_t wide;
+
+    memcpy(&narrow, (const uint8_t *)s + offset, sizeof(narrow));
+    if (width == 4) {
+        return narrow;
+    }
+    memcpy(&wide, (const uint8_t *)s + offset, sizeof(wide));
+    return wide;
+}
+
+static void every_item_has_its_tag_length_flag_and_value(void **state)
+{
+    struct vlapic_cpu *cpu = start_busy();
+    struct vlapic_cpu_state s;
+    size_t at = HEADER;
+
+    (void)state;
+    state_read(cpu, &s);
+    for (uint32_t tag = 1; tag <= sizeof(cpu_items) / sizeof(cpu_items[0]); tag++) {
+        uint32_t width = cpu_items[tag - 1].width, count = cpu_items[tag - 1].count;
+
+        assert_int_equal(little_endian(bytes + at, 2), tag);
+        assert_int_equal(little_endian(bytes + at + 2, 2), 1);
+        assert_int_equal(little_endian(bytes + at + 4, 4), width * count);
+        for (uint32_t i = 0; i < count; i++) {
+            assert_int_equal(little_endian(bytes + at + ITEM_HEADER + i * width, width),
+                             member(&s, cpu_items[tag - 1].offset + i * width, width));
+        }
+        at += ITEM_HEADER + width * count;
+    }
+    assert_int_equal(at, length);
 }
 
 static void a_snapshot_cut_short_is_refused_at_every_length(void **state)
@@ -162,24 +242,27 @@ static void a_spoilt_byte_never_gives_half_a_state(void **state)
 static void the_header_is_checked(void **state)
 {
     struct vlapic_cpu *cpu = start_busy();
-    struct vlapic_snapshot_error error;
 
     (void)state;
+    refused_at(cpu, HEADER - 1, VLAPIC_BAD_FORMAT, "magic", 0, 0);
     bytes[0] ^= 1;
-    refused(cpu, length, VLAPIC_BAD_FORMAT, &error);
-    assert_string_equal(error.field, "magic");
+    refused_at(cpu, length, VLAPIC_BAD_FORMAT, "magic", 0, 0);
     bytes[0] ^= 1;
     put16(8, 2);
-    refused(cpu, length, VLAPIC_BAD_VERSION, &error);
-    assert_string_equal(error.field, "version");
+    refused_at(cpu, length, VLAPIC_BAD_VERSION, "version", 0, 8);
+    put16(8, 0x101);
+    refused_at(cpu, length, VLAPIC_BAD_VERSION, "version", 0, 8);
     put16(8, 1);
     put16(10, 2);
-    refused(cpu, length, VLAPIC_BAD_FORMAT, &error);
-    assert_string_equal(error.field, "kind");
+    refused_at(cpu, length, VLAPIC_BAD_FORMAT, "kind", 0, 10);
+    put16(10, 0x101);
+    refused_at(cpu, length, VLAPIC_BAD_FORMAT, "kind", 0, 10);
     put16(10, 1);
     set_total(length + 1);
-    refused(cpu, length, VLAPIC_BAD_FORMAT, &error);
-    assert_string_equal(error.field, "length");
+    refused_at(cpu, length, VLAPIC_BAD_FORMAT, "length", 0, 12);
+    set_total(length);
+    bytes[15] = 1;
+    refused_at(cpu, length, VLAPIC_BAD_FORMAT, "length", 0, 12);
 }
 
 static void unknown_tags_are_skipped_or_refused_by_their_flag(void **state)
@@ -190,41 +273,82 @@ static void unknown_tags_are_skipped_or_refused_by_their_flag(void **state)
 
     (void)state;
     assert_int_equal(vlapic_snapshot_import_cpu(cpu, bytes, length, VLAPIC_TIME_STOPPED, &error), VLAPIC_OK);
+    put16(at + 2, 0xFFFE); /* flags that readers ignore */
+    assert_int_equal(vlapic_snapshot_import_cpu(cpu, bytes, length, VLAPIC_TIME_STOPPED, &error), VLAPIC_OK);
     put16(at + 2, 1);
-    refused(cpu, length, VLAPIC_BAD_VERSION, &error);
-    assert_int_equal(error.tag, 0x7777);
-    assert_int_equal(error.offset, at);
+    refused_at(cpu, length, VLAPIC_BAD_VERSION, "unknown tag", 0x7777, at);
+}
+
+/* The last item first. */
+static void turn_items_around(void)
+{
+    uint8_t turned[VLAPIC_SNAPSHOT_MAX];
+    size_t to = length;
+
+    for (size_t at = HEADER; at < length;) {
+        size_t size = ITEM_HEADER + (size_t)little_endian(bytes + at + 4, 4);
+
+        to -= size;
+        memcpy(turned + to, bytes + at, size);
+        at += size;
+    }
+    assert_int_equal(to, HEADER);
+    memcpy(bytes + HEADER, turned + HEADER, length - HEADER);
+}
+
+static void items_may_stand_in_any_order(void **state)
+{
+    struct vlapic_cpu *cpu = start_busy();
+    struct vlapic_cpu_state before, after;
+
+    (void)state;
+    state_read(cpu, &before);
+    turn_items_around();
+    vlapic_cpu_reset(cpu);
+    assert_int_equal(vlapic_snapshot_import_cpu(cpu, bytes, length, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
+    state_read(cpu, &after);
+    assert_same_state(&before, &after);
+    assert_int_equal(vlapic_snapshot_export_vm(fake.vm, bytes, sizeof(bytes), &length), VLAPIC_OK);
+    turn_items_around();
+    assert_int_equal(vlapic_snapshot_import_vm(fake.vm, bytes, length, NULL), VLAPIC_OK);
 }
 
 static void a_tag_twice_is_refused(void **state)
 {
+    static const struct {
+        const char *field;
+        uint32_t tag, size;
+    } rows[] = { { "apic_id", 1, 4 }, { "tpr", 4, 4 }, { "ier", 16, 32 }, { "sipi_vector", 26, 4 } };
     struct vlapic_cpu *cpu = start_busy();
-    struct vlapic_snapshot_error error;
-    size_t at = append(4, 1, 4);
+    size_t full = length;
 
     (void)state;
-    refused(cpu, length, VLAPIC_BAD_FORMAT, &error);
-    assert_string_equal(error.field, "tpr");
-    assert_int_equal(error.offset, at);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t at = append(rows[i].tag, 1, rows[i].size);
+
+        refused_at(cpu, length, VLAPIC_BAD_FORMAT, rows[i].field, rows[i].tag, at);
+        length = full;
+    }
 }
 
-static void a_missing_tag_is_refused_and_named(void **state)
+static void each_missing_tag_is_refused_and_named(void **state)
 {
     struct vlapic_cpu *cpu = start_busy();
-    struct vlapic_snapshot_error error;
 
     (void)state;
-    put16(find(4), 0x7777);
-    put16(find(0x7777) + 2, 0);
-    refused(cpu, length, VLAPIC_BAD_FORMAT, &error);
-    assert_string_equal(error.field, "tpr");
-    assert_int_equal(error.tag, 4);
+    for (uint32_t tag = 1; tag <= 26; tag++) {
+        size_t at = find(tag);
+
+        put16(at, 0x7777);
+        put16(at + 2, 0);
+        refused_at(cpu, length, VLAPIC_BAD_FORMAT, cpu_items[tag - 1].name, tag, length);
+        put16(at, tag);
+    }
 }
 
 static void a_wrong_length_is_refused_and_named(void **state)
 {
     struct vlapic_cpu *cpu = start_busy();
-    struct vlapic_snapshot_error error;
     size_t at = find(26); /* the last item: a longer one needs more bytes, a shorter one leaves some */
 
     (void)state;
@@ -232,26 +356,27 @@ static void a_wrong_length_is_refused_and_named(void **state)
     put16(at + 4, 8);
     set_total(length + 4);
     memset(bytes + length, 0, 4);
-    refused(cpu, length + 4, VLAPIC_BAD_FORMAT, &error);
-    assert_string_equal(error.field, "sipi_vector");
+    refused_at(cpu, length + 4, VLAPIC_BAD_FORMAT, "sipi_vector", 26, at);
+    put16(at + 4, 9); /* one more than there is */
+    refused_at(cpu, length + 4, VLAPIC_BAD_FORMAT, "item", 26, at);
     put16(at + 4, 0xFFFF);
     put16(at + 6, 0xFFFF);
-    refused(cpu, length + 4, VLAPIC_BAD_FORMAT, &error);
-    assert_int_equal(error.offset, at);
+    refused_at(cpu, length + 4, VLAPIC_BAD_FORMAT, "item", 26, at);
+    put16(at + 4, 4);
+    put16(at + 6, 1);
+    refused_at(cpu, length + 4, VLAPIC_BAD_FORMAT, "item", 26, at);
+    /* What is left is shorter than an item's header. */
+    put16(at + 6, 0);
+    refused_at(cpu, length + 4, VLAPIC_BAD_FORMAT, "item", 0, length);
 }
 
 static void a_value_out_of_range_names_field_tag_and_place(void **state)
 {
     struct vlapic_cpu *cpu = start_busy();
-    struct vlapic_snapshot_error error;
-    size_t at = find(13);
 
     (void)state;
-    bytes[at + ITEM_HEADER] = 1; /* vector 0 in service */
-    refused(cpu, length, VLAPIC_BAD_VALUE, &error);
-    assert_string_equal(error.field, "isr");
-    assert_int_equal(error.tag, 13);
-    assert_int_equal(error.offset, at);
+    bytes[find(13) + ITEM_HEADER] = 1; /* vector 0 in service */
+    refused_at(cpu, length, VLAPIC_BAD_VALUE, "isr", 13, find(13));
 }
 
 static void a_small_buffer_is_told_what_is_needed(void **state)
@@ -359,6 +484,7 @@ static void each_setting_that_differs_is_named(void **state)
     for (uint32_t tag = 1; tag <= sizeof(names) / sizeof(names[0]); tag++) {
         size_t at = find(tag);
 
+        assert_int_equal(little_endian(bytes + at + 4, 4), tag == 2 ? 8 : tag >= 6 ? 1 : 4);
         bytes[at + ITEM_HEADER] ^= 2; /* 2 is also no value of a bool */
         assert_int_equal(vlapic_snapshot_import_vm(fake.vm, bytes, length, &error), VLAPIC_MISMATCH);
         assert_string_equal(error.field, names[tag - 1]);
@@ -373,12 +499,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_snapshot_restores_the_state, stop),
         cmocka_unit_test_teardown(the_bytes_are_as_documented, stop),
+        cmocka_unit_test_teardown(every_item_has_its_tag_length_flag_and_value, stop),
         cmocka_unit_test_teardown(a_snapshot_cut_short_is_refused_at_every_length, stop),
         cmocka_unit_test_teardown(a_spoilt_byte_never_gives_half_a_state, stop),
         cmocka_unit_test_teardown(the_header_is_checked, stop),
         cmocka_unit_test_teardown(unknown_tags_are_skipped_or_refused_by_their_flag, stop),
+        cmocka_unit_test_teardown(items_may_stand_in_any_order, stop),
         cmocka_unit_test_teardown(a_tag_twice_is_refused, stop),
-        cmocka_unit_test_teardown(a_missing_tag_is_refused_and_named, stop),
+        cmocka_unit_test_teardown(each_missing_tag_is_refused_and_named, stop),
         cmocka_unit_test_teardown(a_wrong_length_is_refused_and_named, stop),
         cmocka_unit_test_teardown(a_value_out_of_range_names_field_tag_and_place, stop),
         cmocka_unit_test_teardown(a_small_buffer_is_told_what_is_needed, stop),

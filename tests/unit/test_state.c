@@ -75,7 +75,7 @@ static void what_was_posted_but_not_polled_is_in_the_state(void **state)
 static void latched_events_and_pins_survive(void **state)
 {
     static const uint32_t ids[] = { 0, 1 };
-    struct vlapic_cpu_state saved;
+    struct vlapic_cpu_state saved, loaded;
     struct vlapic_poll duty;
     struct vlapic_cpu *bsp, *ap;
 
@@ -87,15 +87,21 @@ static void latched_events_and_pins_survive(void **state)
     guest_icr(bsp, 1u << 24, 0x400); /* NMI */
     guest_icr(bsp, 1u << 24, 0x200); /* SMI */
     guest_icr(bsp, 1u << 24, 0x69A); /* SIPI */
+    guest_software_enable(ap);
+    vlapic_vm_msi(fake.vm, 0xFEE01000, 0x700, NULL); /* ExtINT */
     vlapic_cpu_lint(ap, 0, true);
+    vlapic_cpu_lint(ap, 1, true);
     state_read(ap, &saved);
-    assert_int_equal(saved.events, VLAPIC_EVENT_NMI | VLAPIC_EVENT_SMI | VLAPIC_EVENT_SIPI |
-                                       VLAPIC_EVENT_WAIT_FOR_SIPI | VLAPIC_EVENT_LINE0);
+    assert_int_equal(saved.events, VLAPIC_EVENT_NMI | VLAPIC_EVENT_SMI | VLAPIC_EVENT_EXTINT | VLAPIC_EVENT_SIPI |
+                                       VLAPIC_EVENT_WAIT_FOR_SIPI | VLAPIC_EVENT_LINE0 | VLAPIC_EVENT_LINE1);
     vlapic_cpu_lint(ap, 0, false);
+    vlapic_cpu_lint(ap, 1, false);
     vlapic_cpu_reset(ap);
     assert_int_equal(vlapic_cpu_set_state(ap, &saved, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
+    state_read(ap, &loaded);
+    assert_same_state(&saved, &loaded);
     vlapic_cpu_poll(ap, &duty);
-    assert_true(duty.sipi && duty.nmi && duty.smi);
+    assert_true(duty.sipi && duty.nmi && duty.smi && duty.extint_message);
     assert_int_equal(duty.sipi_vector, 0x9A);
     assert_false(duty.wait_for_sipi);
 }
@@ -158,6 +164,33 @@ static void with_the_clock_running_the_time_between_is_taken_off(void **state)
     assert_int_equal(guest_read(cpu, VLAPIC_REG_CURRENT_COUNT), 600);
 }
 
+static uint64_t ticking_clock(void *cookie)
+{
+    struct fake_cpu *c = cookie;
+
+    c->owner->now_ns += 7;
+    return c->owner->now_ns;
+}
+
+/* time_ns is the moment at which that much was left, though every look at the clock takes time. */
+static void time_and_remaining_count_belong_together(void **state)
+{
+    struct vlapic_cpu_state saved;
+    struct vlapic_cpu *cpu;
+
+    (void)state;
+    fake_vm_prepare(&fake, VLAPIC_VENDOR_INTEL);
+    fake.ops.now_ns = ticking_clock;
+    fake_vm_start(&fake, 1, NULL);
+    cpu = fake_cpu_at(&fake, 0);
+    run_timer(cpu);
+    for (int i = 0; i < 3; i++) {
+        state_read(cpu, &saved);
+        assert_true(saved.timer_remaining < 1000);
+        assert_int_equal(saved.time_ns + saved.timer_remaining, fake_last(&fake, FAKE_ARM_NS)->a);
+    }
+}
+
 /* Each row spoils one member of a good state. */
 struct spoil {
     const char *field;
@@ -202,6 +235,13 @@ SPOIL(low_irr, s->irr[0] = 0x8000)
 SPOIL(pending_while_disabled, s->apic_base &= ~VLAPIC_BASE_EN; memset(s->isr, 0, 32); memset(s->tmr, 0, 32);
       s->irr[5] = 4)
 SPOIL(absent_ier, s->ier[3] = 0)
+SPOIL(absent_first_ier, s->ier[0] = 0)
+SPOIL(absent_last_ier, s->ier[7] = 0x7FFFFFFF)
+SPOIL(disabled, s->apic_base &= ~VLAPIC_BASE_EN; memset(s->isr, 0, 32); memset(s->tmr, 0, 32); memset(s->irr, 0, 32))
+SPOIL(first_while_disabled, disabled(s); s->irr[0] = 0x10000)
+SPOIL(last_while_disabled, disabled(s); s->irr[7] = 1u << 31)
+SPOIL(served_while_disabled, disabled(s); s->isr[0] = 0x10000)
+SPOIL(level_while_disabled, disabled(s); s->tmr[7] = 1)
 SPOIL(absent_control, s->ext_control = 1)
 SPOIL(divide_bit_2, s->divide_config = 4)
 SPOIL(running_two, s->timer_running = 2)
@@ -246,6 +286,12 @@ static const struct spoil spoils[] = {
     { "irr", VLAPIC_BAD_VALUE, low_irr },
     { "irr", VLAPIC_BAD_VALUE, pending_while_disabled },
     { "ier", VLAPIC_MISMATCH, absent_ier },
+    { "ier", VLAPIC_MISMATCH, absent_first_ier },
+    { "ier", VLAPIC_MISMATCH, absent_last_ier },
+    { "irr", VLAPIC_BAD_VALUE, first_while_disabled },
+    { "irr", VLAPIC_BAD_VALUE, last_while_disabled },
+    { "isr", VLAPIC_BAD_VALUE, served_while_disabled },
+    { "tmr", VLAPIC_BAD_VALUE, level_while_disabled },
     { "ext_control", VLAPIC_MISMATCH, absent_control },
     { "divide_config", VLAPIC_BAD_VALUE, divide_bit_2 },
     { "timer_running", VLAPIC_BAD_VALUE, running_two },
@@ -321,6 +367,22 @@ static void a_load_may_change_the_mode_and_tells_the_host(void **state)
     assert_int_equal(guest_rdmsr(cpu, VLAPIC_MSR_OF(VLAPIC_REG_LDR)), 1);
 }
 
+/* No APIC gets there by itself: SVR is reset when EN is cleared. */
+static void a_disabled_apic_accepts_nothing_even_with_svr_enabled(void **state)
+{
+    struct vlapic_cpu_state saved;
+    struct vlapic_cpu *cpu = start(VLAPIC_VENDOR_INTEL, false);
+
+    (void)state;
+    guest_disable_apic(cpu);
+    state_read(cpu, &saved);
+    saved.svr |= VLAPIC_SVR_ENABLE;
+    assert_int_equal(vlapic_cpu_set_state(cpu, &saved, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
+    assert_false(vlapic_cpu_post(cpu, 0x41, false));
+    assert_int_equal(vlapic_vm_deliver(fake.vm, &(struct vlapic_message){ .vector = 0x41 }), 0);
+    assert_int_equal(poll_vector(cpu), -1);
+}
+
 static void arguments_are_checked(void **state)
 {
     struct vlapic_cpu_state saved;
@@ -393,9 +455,11 @@ int main(void)
         cmocka_unit_test_teardown(an_init_that_was_not_taken_is_reported_again_after_a_load, stop),
         cmocka_unit_test_teardown(with_the_clock_stopped_the_timer_goes_on_where_it_was, stop),
         cmocka_unit_test_teardown(with_the_clock_running_the_time_between_is_taken_off, stop),
+        cmocka_unit_test_teardown(time_and_remaining_count_belong_together, stop),
         cmocka_unit_test_teardown(each_bad_member_is_named_and_nothing_changes, stop),
         cmocka_unit_test_teardown(x2apic_mode_needs_the_feature_and_has_no_ldr_of_its_own, stop),
         cmocka_unit_test_teardown(a_load_may_change_the_mode_and_tells_the_host, stop),
+        cmocka_unit_test_teardown(a_disabled_apic_accepts_nothing_even_with_svr_enabled, stop),
         cmocka_unit_test_teardown(arguments_are_checked, stop),
         cmocka_unit_test_teardown(counters_count, stop),
     };

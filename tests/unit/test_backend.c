@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the core asks of a backend, and tells it of changes that hardware may mirror: include/vlapic/backend.h. */
+#include "fake_host.h"
+#include "state_helpers.h"
+
+#include "vlapic_model.h"
+
+static struct fake_vm fake;
+static struct vlapic_backend backend;
+static struct vlapic_cpu *cpu;
+static uint32_t told;       /* since the last look */
+static uint32_t tpr_at_all; /* TPR when VLAPIC_CHANGE_ALL was told last: the state in place by then */
+
+static void on_change(void *cpu_state, uint32_t what)
+{
+    (void)cpu_state;
+    told |= what;
+    if (what == VLAPIC_CHANGE_ALL && cpu != NULL) {
+        tpr_at_all = vlapic_get(cpu, VLAPIC_REG_TPR);
+    }
+}
+
+static unsigned collects;
+
+static bool on_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
+{
+    collects++;
+    return vlapic_backend_soft.collect(cpu_state, posted, level);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    backend = vlapic_backend_soft;
+    backend.changed = on_change;
+    backend.collect = on_collect;
+    cpu = NULL;
+    fake_vm_prepare(&fake, VLAPIC_VENDOR_AMD);
+    fake.config.backend = &backend;
+    fake.config.ext_space = true;
+    fake.config.id_writable = true;
+    fake_vm_start(&fake, 1, NULL);
+    cpu = fake_cpu_at(&fake, 0);
+    guest_software_enable(cpu);
+    guest_write(cpu, VLAPIC_REG_EXT_CONTROL, VLAPIC_EXT_SEOI | VLAPIC_EXT_IER);
+    told = 0;
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    fake_vm_stop(&fake);
+    return 0;
+}
+
+/* At least these; being told of more is harmless. */
+static void assert_told(uint32_t expected, const char *after)
+{
+    if ((told & expected) != expected) {
+        fail_msg("after %s: told %02x, not %02x", after, told, expected);
+    }
+    told = 0;
+}
+
+static void assert_told_nothing(const char *after)
+{
+    if (told != 0) {
+        fail_msg("after %s: told %02x for nothing", after, told);
+    }
+}
+
+static void registers_of_the_identity_are_told(void **state)
+{
+    (void)state;
+    guest_write(cpu, VLAPIC_REG_ID, 5u << 24);
+    assert_told(VLAPIC_CHANGE_IDENTITY, "ID");
+    guest_write(cpu, VLAPIC_REG_LDR, 2u << 24);
+    assert_told(VLAPIC_CHANGE_IDENTITY, "LDR");
+    guest_write(cpu, VLAPIC_REG_DFR, 0);
+    assert_told(VLAPIC_CHANGE_IDENTITY, "DFR");
+}
+
+static void each_way_to_change_tpr_is_told(void **state)
+{
+    (void)state;
+    guest_write(cpu, VLAPIC_REG_TPR, 0x20);
+    assert_told(VLAPIC_CHANGE_TPR, "TPR");
+    assert_int_equal(vlapic_cpu_cr8_write(cpu, 3), VLAPIC_ACCESS_DONE);
+    assert_told(VLAPIC_CHANGE_TPR, "CR8");
+}
+
+static void each_change_of_isr_is_told(void **state)
+{
+    (void)state;
+    vlapic_cpu_post(cpu, 0x41, false);
+    assert_int_equal(poll_vector(cpu), 0x41);
+    told = 0;
+    assert_true(vlapic_cpu_accept(cpu, 0x41));
+    assert_told(VLAPIC_CHANGE_ISR, "accept");
+    assert_true(vlapic_cpu_unaccept(cpu, 0x41));
+    assert_told(VLAPIC_CHANGE_ISR, "unaccept");
+    assert_int_equal(take_vector(cpu), 0x41);
+    told = 0;
+    guest_write(cpu, VLAPIC_REG_IER + 0x20, ~2u);
+    assert_told(VLAPIC_CHANGE_ISR, "IER");
+    guest_write(cpu, VLAPIC_REG_SEOI, 0x41);
+    assert_told(VLAPIC_CHANGE_ISR, "SEOI");
+    vlapic_cpu_post(cpu, 0x51, false);
+    assert_int_equal(take_vector(cpu), 0x51);
+    told = 0;
+    guest_eoi(cpu);
+    assert_told(VLAPIC_CHANGE_ISR, "EOI");
+}
+
+/* TMR decides which EOIs hardware has to trap: told whenever a bit of it changes, by whichever way a vector comes in. */
+static void each_change_of_tmr_is_told(void **state)
+{
+    (void)state;
+    for (unsigned vector = 16; vector < 256; vector++) {
+        vlapic_cpu_post(cpu, (uint8_t)vector, true);
+        (void)poll_vector(cpu);
+        assert_told(VLAPIC_CHANGE_TMR, "a level post");
+        vlapic_cpu_post(cpu, (uint8_t)vector, false);
+        (void)poll_vector(cpu);
+        assert_told(VLAPIC_CHANGE_TMR, "an edge post");
+    }
+    guest_write(cpu, VLAPIC_REG_LVT_LINT0, VLAPIC_LVT_LEVEL | 0x61);
+    vlapic_cpu_lint(cpu, 0, true);
+    (void)poll_vector(cpu);
+    assert_told(VLAPIC_CHANGE_TMR, "a level of LINT0");
+    guest_write(cpu, VLAPIC_REG_LVT_THERMAL, 0x61);
+    vlapic_cpu_lvt_event(cpu, VLAPIC_LVT_THERMAL);
+    (void)poll_vector(cpu);
+    assert_told(VLAPIC_CHANGE_TMR, "an edge of the same vector");
+}
+
+static void what_leaves_tmr_as_it_is_tells_nothing(void **state)
+{
+    (void)state;
+    for (int level = 0; level < 2; level++) {
+        vlapic_cpu_post(cpu, 0x41, level);
+        (void)poll_vector(cpu);
+        told = 0;
+        vlapic_cpu_post(cpu, 0x41, level);
+        (void)poll_vector(cpu);
+        assert_told_nothing("the same again");
+    }
+}
+
+static void modes_are_told(void **state)
+{
+    uint64_t base = vlapic_cpu_apic_base(cpu);
+
+    (void)state;
+    guest_wrmsr(cpu, VLAPIC_MSR_APIC_BASE, base + 0x1000);
+    assert_told(VLAPIC_CHANGE_MODE, "the window moved");
+    guest_wrmsr(cpu, VLAPIC_MSR_APIC_BASE, base);
+    told = 0;
+    guest_enable_x2apic(cpu);
+    assert_told(VLAPIC_CHANGE_MODE | VLAPIC_CHANGE_IDENTITY, "x2APIC mode");
+    guest_disable_apic(cpu);
+    assert_told(VLAPIC_CHANGE_ALL, "disabled mode");
+    guest_enable_xapic(cpu);
+    assert_told(VLAPIC_CHANGE_MODE | VLAPIC_CHANGE_IDENTITY, "xAPIC mode");
+}
+
+static void everything_is_told_once_a_reset_is_done(void **state)
+{
+    (void)state;
+    guest_write(cpu, VLAPIC_REG_TPR, 0x55);
+    told = 0;
+    vlapic_cpu_reset(cpu);
+    assert_told(VLAPIC_CHANGE_ALL, "RESET");
+    assert_int_equal(tpr_at_all, 0);
+    guest_write(cpu, VLAPIC_REG_TPR, 0x55);
+    told = 0;
+    vlapic_cpu_take_init(cpu);
+    assert_told(VLAPIC_CHANGE_ALL, "INIT");
+    assert_int_equal(tpr_at_all, 0);
+}
+
+static void everything_is_told_once_a_load_is_done(void **state)
+{
+    struct vlapic_cpu_state saved;
+
+    (void)state;
+    guest_write(cpu, VLAPIC_REG_TPR, 0x55);
+    state_read(cpu, &saved);
+    vlapic_cpu_reset(cpu);
+    told = 0;
+    assert_int_equal(vlapic_cpu_set_state(cpu, &saved, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
+    assert_told(VLAPIC_CHANGE_ALL, "a load");
+    assert_int_equal(tpr_at_all, 0x55);
+}
+
+/* Collecting costs locked operations: it is asked for after a verdict, and by nothing else that comes in. */
+static void vectors_are_collected_when_there_are_some(void **state)
+{
+    (void)state;
+    collects = 0;
+    vlapic_vm_msi(fake.vm, 0xFEE00000, 0x400, NULL);
+    vlapic_cpu_lint(cpu, 1, true);
+    vlapic_cpu_lvt_event(cpu, VLAPIC_LVT_THERMAL);
+    vlapic_cpu_timer_expired(cpu);
+    (void)poll_vector(cpu);
+    assert_int_equal(collects, 0);
+    vlapic_cpu_post(cpu, 0x41, false);
+    vlapic_cpu_post(cpu, 0x51, false);
+    assert_int_equal(poll_vector(cpu), 0x51);
+    (void)poll_vector(cpu);
+    assert_int_equal(collects, 1);
+}
+
+static void looking_tells_nothing(void **state)
+{
+    struct vlapic_cpu_state saved;
+
+    (void)state;
+    for (uint32_t offset = VLAPIC_REG_ID; offset <= VLAPIC_REG_DIVIDE_CONFIG; offset += 16) {
+        (void)guest_read(cpu, offset);
+    }
+    (void)vlapic_cpu_cr8_read(cpu);
+    (void)poll_vector(cpu);
+    guest_eoi(cpu); /* nothing in service */
+    state_read(cpu, &saved);
+    assert_told_nothing("looking around");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(registers_of_the_identity_are_told),
+        TEST(each_way_to_change_tpr_is_told),
+        TEST(each_change_of_isr_is_told),
+        TEST(each_change_of_tmr_is_told),
+        TEST(what_leaves_tmr_as_it_is_tells_nothing),
+        TEST(modes_are_told),
+        TEST(everything_is_told_once_a_reset_is_done),
+        TEST(everything_is_told_once_a_load_is_done),
+        TEST(vectors_are_collected_when_there_are_some),
+        TEST(looking_tells_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
