@@ -72,14 +72,14 @@ struct vlapic_backend {
     /**
      * Make \p vector (16..255) pending at this vCPU, edge or level triggered. Any thread, lock-free, never sleeps; must not touch
      * what is valid only while the vCPU is loaded. When it returns, `collect` finds the vector; memory written before the call is
-     * visible to whoever collects it, even if it was pending already. Mandatory.
+     * visible to whoever collects it, even if it was pending already. NULL, and `collect` too: vectors wait in the core's mailbox.
      */
     enum vlapic_post (*post)(void *cpu_state, uint8_t vector, bool level);
 
     /**
      * Move what was posted since the last call: \p posted gets the vectors, \p level those of them that are level triggered (other
-     * bits of it are ignored). Returns false, and leaves both alone, if there was nothing. Called after a KICK verdict, and when the
-     * guest or a snapshot looks at IRR. Owner; the vCPU is not in the guest. Mandatory.
+     * bits of it are ignored). Returns false, and what is in the two does not count, if there was nothing.
+     * Called after a KICK verdict, and when the guest or a snapshot looks at IRR. Owner; the vCPU is not in the guest. NULL together with `post`.
      */
     bool (*collect)(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level);
 

@@ -10,7 +10,7 @@
  * |------------------|------------------------------|------------------------------------------------|
  * | now_ns, now_tsc  | the owner thread             | nothing                                        |
  * | timer_arm_*, timer_cancel | the owner thread    | vlapic_cpu_timer_expired                       |
- * | kick             | the thread that posts        | everything ctx_any, of any vCPU; nothing ctx_owner |
+ * | kick, kick_many  | the thread that posts        | everything ctx_any, of any vCPU; nothing ctx_owner |
  * | eoi_broadcast, eoi_notify | the owner thread    | everything ctx_any, of any vCPU            |
  * | base_changed     | the owner thread             | everything ctx_any, of any vCPU            |
  * | choose_lowest    | the thread that posts        | nothing                                        |
@@ -78,6 +78,10 @@ struct vlapic_host_ops {
     /** True if the calling thread owns this vCPU. Asked by debug builds only, which trap if the answer is false. NULL:
      *  ownership is not checked. */
     bool (*on_cpu_thread)(void *cpu_cookie);
+
+    /** The duty of `kick` for several vCPUs at once, so that one notification can serve them all: \p count of them, 1..16, by their
+     *  cookies. A message to many may call it several times. Must not sleep. NULL: `kick` is called for each. */
+    void (*kick_many)(void *vm_cookie, void *const *cpu_cookies, uint32_t count);
 };
 
 VLAPIC_END_DECLS

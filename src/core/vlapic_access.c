@@ -6,200 +6,259 @@
  */
 #include "vlapic_model.h"
 
-#define WINDOW 0x1000u
 #define REGISTER_BYTES 4u
 
-static bool answers_mmio(const struct vlapic_cpu *cpu, uint32_t offset)
+static bool is_well_formed(uint32_t offset, uint32_t length)
 {
-    return vlapic_is_enabled(cpu) && !vlapic_is_x2apic(cpu) && offset < WINDOW;
+    return (length == 1 || length == 2 || length == 4) && (offset & 15u) + length <= REGISTER_BYTES;
 }
 
-static uint32_t read_register(struct vlapic_cpu *cpu, const struct vlapic_reg *reg, uint32_t offset)
+static inline uint32_t read_register(struct vlapic_cpu *cpu, const struct vlapic_slot *slot, uint32_t offset)
 {
-    return reg->read != NULL ? reg->read(cpu, offset) : vlapic_get(cpu, offset);
+    return slot->read != NULL ? slot->read(cpu, offset) : vlapic_get(cpu, offset);
 }
 
-static void write_register(struct vlapic_cpu *cpu, const struct vlapic_reg *reg, uint32_t offset, uint32_t value)
+static inline void write_register(struct vlapic_cpu *cpu, const struct vlapic_slot *slot, uint32_t offset, uint32_t value)
 {
-    value &= vlapic_core_reg_mask(cpu->vm, reg, reg->writable);
-    if (reg->write != NULL) {
-        reg->write(cpu, offset, value);
+    value &= slot->writable;
+    if (slot->write != NULL) {
+        slot->write(cpu, offset, value);
     } else {
         vlapic_put(cpu, offset, value);
     }
 }
 
 /* A well-formed access to a reserved address is an error; one that the register does not support is not. */
-static uint32_t read_slot(struct vlapic_cpu *cpu, uint32_t offset)
+static vlapic_cold void refuse_slot(struct vlapic_cpu *cpu, const struct vlapic_slot *slot)
 {
-    const struct vlapic_reg *reg = vlapic_core_reg_find(cpu->vm, offset);
-
-    if (reg == NULL || reg->xapic == VLAPIC_REG_NONE) {
+    if (slot->xapic == VLAPIC_REG_NONE) {
         vlapic_core_error(cpu, VLAPIC_ESR_ILLEGAL_REGISTER);
-        return 0;
     }
-    return reg->xapic == VLAPIC_REG_WO ? 0 : read_register(cpu, reg, offset);
 }
 
-static void write_slot(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
+static inline uint32_t read_slot(struct vlapic_cpu *cpu, uint32_t offset)
 {
-    const struct vlapic_reg *reg = vlapic_core_reg_find(cpu->vm, offset);
+    const struct vlapic_slot *slot = vlapic_slot_at(cpu->vm, offset);
 
-    if (reg == NULL || reg->xapic == VLAPIC_REG_NONE) {
-        vlapic_core_error(cpu, VLAPIC_ESR_ILLEGAL_REGISTER);
-    } else if (reg->xapic != VLAPIC_REG_RO) {
-        write_register(cpu, reg, offset, value);
+    if (vlapic_unlikely((slot->xapic & VLAPIC_REG_RO) == 0)) {
+        refuse_slot(cpu, slot);
+        return 0;
     }
+    return read_register(cpu, slot, offset);
+}
+
+static inline void write_slot(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
+{
+    const struct vlapic_slot *slot = vlapic_slot_at(cpu->vm, offset);
+
+    if (vlapic_unlikely((slot->xapic & VLAPIC_REG_WO) == 0)) {
+        refuse_slot(cpu, slot);
+        return;
+    }
+    write_register(cpu, slot, offset, value);
+}
+
+static vlapic_cold uint64_t read_narrow(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length)
+{
+    if (!is_well_formed(offset, length)) {
+        cpu->stats.bad_reads++;
+        return 0;
+    }
+    return (read_slot(cpu, offset & ~15u) >> (8 * (offset & 15u))) & (length == 1 ? 0xFFu : 0xFFFFu);
+}
+
+static inline enum vlapic_access read_window(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length, uint64_t *value)
+{
+    if (vlapic_unlikely(length != REGISTER_BYTES || (offset & 15u) != 0)) {
+        *value = read_narrow(cpu, offset, length);
+    } else {
+        *value = read_slot(cpu, offset);
+    }
+    return VLAPIC_ACCESS_DONE;
+}
+
+static vlapic_cold enum vlapic_access settle_and_read(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length,
+                                                      uint64_t *value)
+{
+    vlapic_core_settle(cpu);
+    return read_window(cpu, offset, length, value);
 }
 
 enum vlapic_access vlapic_cpu_mmio_read(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length, uint64_t *value)
 {
-    uint32_t byte = offset & 15u;
-
     VLAPIC_ASSERT_OWNER(cpu);
-    if (!answers_mmio(cpu, offset)) {
+    if (vlapic_unlikely(offset >= cpu->window)) {
         return VLAPIC_ACCESS_NOT_MINE;
     }
-    vlapic_settle(cpu);
-    if ((length != 1 && length != 2 && length != 4) || byte + length > REGISTER_BYTES) {
-        cpu->stats.bad_reads++;
-        *value = 0;
-        return VLAPIC_ACCESS_DONE;
+    if (vlapic_unlikely(vlapic_has_work(cpu))) {
+        return settle_and_read(cpu, offset, length, value);
     }
-    *value = ((uint64_t)read_slot(cpu, offset & ~15u) >> (8 * byte)) & (UINT64_MAX >> (64 - 8 * length));
-    return VLAPIC_ACCESS_DONE;
+    return read_window(cpu, offset, length, value);
 }
 
 /* With narrow_write_merge, the bytes of a narrow write replace those of the register's present value. */
-static uint32_t merge_narrow(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length, uint64_t value)
+static vlapic_cold void write_narrow(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length, uint32_t value)
 {
-    const struct vlapic_reg *reg = vlapic_core_reg_find(cpu->vm, offset & ~15u);
+    const struct vlapic_slot *slot = vlapic_slot_at(cpu->vm, offset);
     uint32_t shift = 8 * (offset & 15u);
-    uint32_t mask = (length == 1 ? 0xFFu : 0xFFFFu) << shift;
-    uint32_t present = 0;
+    uint32_t mask, present = 0;
 
-    if (reg != NULL && (reg->xapic & VLAPIC_REG_RO) != 0) {
-        present = read_register(cpu, reg, offset & ~15u);
+    if (!cpu->vm->config.narrow_write_merge || !is_well_formed(offset, length) || length == REGISTER_BYTES) {
+        cpu->stats.bad_writes++;
+        return;
     }
-    return (present & ~mask) | (((uint32_t)value << shift) & mask);
+    mask = (length == 1 ? 0xFFu : 0xFFFFu) << shift;
+    if ((slot->xapic & VLAPIC_REG_RO) != 0) {
+        present = read_register(cpu, slot, offset & ~15u);
+    }
+    write_slot(cpu, offset & ~15u, (present & ~mask) | ((value << shift) & mask));
+}
+
+static inline enum vlapic_access write_window(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length, uint64_t value)
+{
+    if (vlapic_unlikely(length != REGISTER_BYTES || (offset & 15u) != 0)) {
+        write_narrow(cpu, offset, length, (uint32_t)value);
+    } else {
+        write_slot(cpu, offset, (uint32_t)value);
+    }
+    return VLAPIC_ACCESS_DONE;
+}
+
+static vlapic_cold enum vlapic_access settle_and_write(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length,
+                                                       uint64_t value)
+{
+    vlapic_core_settle(cpu);
+    return write_window(cpu, offset, length, value);
 }
 
 enum vlapic_access vlapic_cpu_mmio_write(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length, uint64_t value)
 {
-    uint32_t byte = offset & 15u;
-
     VLAPIC_ASSERT_OWNER(cpu);
-    if (!answers_mmio(cpu, offset)) {
+    if (vlapic_unlikely(offset >= cpu->window)) {
         return VLAPIC_ACCESS_NOT_MINE;
     }
-    vlapic_settle(cpu);
-    if (length == REGISTER_BYTES && byte == 0) {
-        write_slot(cpu, offset, (uint32_t)value);
-    } else if (cpu->vm->config.narrow_write_merge && (length == 1 || length == 2) && byte + length <= REGISTER_BYTES) {
-        write_slot(cpu, offset & ~15u, merge_narrow(cpu, offset, length, value));
-    } else {
-        cpu->stats.bad_writes++;
+    if (vlapic_unlikely(vlapic_has_work(cpu))) {
+        return settle_and_write(cpu, offset, length, value);
     }
-    return VLAPIC_ACCESS_DONE;
+    return write_window(cpu, offset, length, value);
 }
 
-static const struct vlapic_reg *find_x2apic(const struct vlapic_cpu *cpu, uint32_t msr, uint8_t access)
+static vlapic_cold enum vlapic_access fault(struct vlapic_cpu *cpu)
 {
-    const struct vlapic_reg *reg;
-
-    if (!vlapic_is_x2apic(cpu)) {
-        return NULL;
-    }
-    reg = vlapic_core_reg_find(cpu->vm, (msr - VLAPIC_MSR_X2APIC_FIRST) << 4);
-    return reg != NULL && (reg->x2apic & access) != 0 ? reg : NULL;
+    cpu->stats.faults++;
+    return VLAPIC_ACCESS_GP;
 }
 
-static enum vlapic_access x2apic_read(struct vlapic_cpu *cpu, uint32_t msr, uint64_t *value)
+static enum vlapic_access count_fault(struct vlapic_cpu *cpu, enum vlapic_access access)
 {
-    uint32_t offset = (msr - VLAPIC_MSR_X2APIC_FIRST) << 4;
-    const struct vlapic_reg *reg = find_x2apic(cpu, msr, VLAPIC_REG_RO);
+    return access == VLAPIC_ACCESS_GP ? fault(cpu) : access;
+}
 
-    if (reg == NULL) {
-        return VLAPIC_ACCESS_GP;
+static inline enum vlapic_access x2apic_read(struct vlapic_cpu *cpu, uint32_t offset, uint64_t *value)
+{
+    const struct vlapic_slot *slot = vlapic_slot_at(cpu->vm, offset);
+
+    if (!vlapic_is_x2apic(cpu) || (slot->x2apic & VLAPIC_REG_RO) == 0) {
+        return fault(cpu);
     }
-    *value = reg->xapic == VLAPIC_REG_WO ? 0 : read_register(cpu, reg, offset);
+    /* SEOI alone is write-only in xAPIC mode and readable here. */
+    *value = slot->xapic == VLAPIC_REG_WO ? 0 : read_register(cpu, slot, offset);
     if (offset == VLAPIC_REG_ICR_LOW) {
         *value |= (uint64_t)vlapic_get(cpu, VLAPIC_REG_ICR_HIGH) << 32;
     }
     return VLAPIC_ACCESS_DONE;
 }
 
-/* Bits of a WRMSR that do not fault: a few more than the table has, or fewer, by vendor and setting. */
-static uint64_t valid_bits(const struct vlapic_cpu *cpu, const struct vlapic_reg *reg, uint32_t offset)
+static inline enum vlapic_access x2apic_write(struct vlapic_cpu *cpu, uint32_t offset, uint64_t value)
 {
-    const struct vlapic_vm_config *config = &cpu->vm->config;
-    uint64_t valid = vlapic_core_reg_mask(cpu->vm, reg, reg->valid);
+    const struct vlapic_slot *slot = vlapic_slot_at(cpu->vm, offset);
+    bool is_icr = offset == VLAPIC_REG_ICR_LOW; /* which alone has 64 bits */
+    uint64_t checked = is_icr ? (uint32_t)value : value;
 
-    if (offset == VLAPIC_REG_SVR && config->svr_bit9_faults) {
-        valid &= ~(uint64_t)VLAPIC_SVR_FOCUS_DISABLE;
+    if (vlapic_unlikely(!vlapic_is_x2apic(cpu) || (slot->x2apic & VLAPIC_REG_WO) == 0 || (checked & ~(uint64_t)slot->valid) != 0)) {
+        return fault(cpu);
     }
-    if (offset == VLAPIC_REG_ICR_LOW) {
-        valid |= 0xFFFFFFFF00000000ull;
-        if (config->vendor == VLAPIC_VENDOR_INTEL) {
-            valid |= VLAPIC_ICR_STATUS;
-        }
-    }
-    return valid;
-}
-
-static enum vlapic_access x2apic_write(struct vlapic_cpu *cpu, uint32_t msr, uint64_t value)
-{
-    uint32_t offset = (msr - VLAPIC_MSR_X2APIC_FIRST) << 4;
-    const struct vlapic_reg *reg = find_x2apic(cpu, msr, VLAPIC_REG_WO);
-
-    if (reg == NULL || (value & ~valid_bits(cpu, reg, offset)) != 0) {
-        return VLAPIC_ACCESS_GP;
-    }
-    if (offset == VLAPIC_REG_ICR_LOW) {
+    if (is_icr) {
         vlapic_core_write_x2apic_icr(cpu, value);
     } else {
-        write_register(cpu, reg, offset, (uint32_t)value);
+        write_register(cpu, slot, offset, (uint32_t)value);
     }
     return VLAPIC_ACCESS_DONE;
 }
 
-static enum vlapic_access count_fault(struct vlapic_cpu *cpu, enum vlapic_access access)
+static vlapic_cold enum vlapic_access read_other_msr(struct vlapic_cpu *cpu, uint32_t msr, uint64_t *value)
 {
-    cpu->stats.faults += access == VLAPIC_ACCESS_GP;
-    return access;
+    switch (msr) {
+    case VLAPIC_MSR_TSC_DEADLINE:
+        return count_fault(cpu, vlapic_core_deadline_read(cpu, value));
+    case VLAPIC_MSR_APIC_BASE:
+        *value = cpu->apic_base;
+        return VLAPIC_ACCESS_DONE;
+    default:
+        return VLAPIC_ACCESS_NOT_MINE;
+    }
+}
+
+static inline enum vlapic_access read_msr(struct vlapic_cpu *cpu, uint32_t msr, uint64_t *value)
+{
+    uint32_t index = msr - VLAPIC_MSR_X2APIC_FIRST;
+
+    if (vlapic_unlikely(index > VLAPIC_MSR_X2APIC_LAST - VLAPIC_MSR_X2APIC_FIRST)) {
+        return read_other_msr(cpu, msr, value);
+    }
+    return x2apic_read(cpu, index << 4, value);
+}
+
+static vlapic_cold enum vlapic_access settle_and_read_msr(struct vlapic_cpu *cpu, uint32_t msr, uint64_t *value)
+{
+    vlapic_core_settle(cpu);
+    return read_msr(cpu, msr, value);
 }
 
 enum vlapic_access vlapic_cpu_msr_read(struct vlapic_cpu *cpu, uint32_t msr, uint64_t *value)
 {
     VLAPIC_ASSERT_OWNER(cpu);
-    vlapic_settle(cpu);
-    if (msr >= VLAPIC_MSR_X2APIC_FIRST && msr <= VLAPIC_MSR_X2APIC_LAST) {
-        return count_fault(cpu, x2apic_read(cpu, msr, value));
+    if (vlapic_unlikely(vlapic_has_work(cpu))) {
+        return settle_and_read_msr(cpu, msr, value);
     }
-    if (msr == VLAPIC_MSR_TSC_DEADLINE) {
-        return count_fault(cpu, vlapic_core_deadline_read(cpu, value));
+    return read_msr(cpu, msr, value);
+}
+
+static enum vlapic_access write_other_msr(struct vlapic_cpu *cpu, uint32_t msr, uint64_t value)
+{
+    switch (msr) {
+    case VLAPIC_MSR_TSC_DEADLINE:
+        return count_fault(cpu, vlapic_core_deadline_write(cpu, value));
+    case VLAPIC_MSR_APIC_BASE:
+        return count_fault(cpu, vlapic_core_base_write(cpu, value));
+    default:
+        return VLAPIC_ACCESS_NOT_MINE;
     }
-    if (msr == VLAPIC_MSR_APIC_BASE) {
-        *value = cpu->apic_base;
-        return VLAPIC_ACCESS_DONE;
+}
+
+static inline enum vlapic_access write_msr(struct vlapic_cpu *cpu, uint32_t msr, uint64_t value)
+{
+    uint32_t index = msr - VLAPIC_MSR_X2APIC_FIRST;
+
+    if (index > VLAPIC_MSR_X2APIC_LAST - VLAPIC_MSR_X2APIC_FIRST) {
+        return write_other_msr(cpu, msr, value);
     }
-    return VLAPIC_ACCESS_NOT_MINE;
+    return x2apic_write(cpu, index << 4, value);
+}
+
+static vlapic_cold enum vlapic_access settle_and_write_msr(struct vlapic_cpu *cpu, uint32_t msr, uint64_t value)
+{
+    vlapic_core_settle(cpu);
+    return write_msr(cpu, msr, value);
 }
 
 enum vlapic_access vlapic_cpu_msr_write(struct vlapic_cpu *cpu, uint32_t msr, uint64_t value)
 {
     VLAPIC_ASSERT_OWNER(cpu);
-    vlapic_settle(cpu);
-    if (msr >= VLAPIC_MSR_X2APIC_FIRST && msr <= VLAPIC_MSR_X2APIC_LAST) {
-        return count_fault(cpu, x2apic_write(cpu, msr, value));
+    if (vlapic_unlikely(vlapic_has_work(cpu))) {
+        return settle_and_write_msr(cpu, msr, value);
     }
-    if (msr == VLAPIC_MSR_TSC_DEADLINE) {
-        return count_fault(cpu, vlapic_core_deadline_write(cpu, value));
-    }
-    if (msr == VLAPIC_MSR_APIC_BASE) {
-        return count_fault(cpu, vlapic_core_base_write(cpu, value));
-    }
-    return VLAPIC_ACCESS_NOT_MINE;
+    return write_msr(cpu, msr, value);
 }
 
 uint64_t vlapic_cpu_cr8_read(struct vlapic_cpu *cpu)
@@ -212,8 +271,8 @@ enum vlapic_access vlapic_cpu_cr8_write(struct vlapic_cpu *cpu, uint64_t value)
 {
     VLAPIC_ASSERT_OWNER(cpu);
     if ((value & ~0xFull) != 0) {
-        return count_fault(cpu, VLAPIC_ACCESS_GP);
+        return fault(cpu);
     }
-    vlapic_core_set_tpr(cpu, (uint32_t)value << 4);
+    vlapic_core_write_tpr(cpu, VLAPIC_REG_TPR, (uint32_t)value << 4);
     return VLAPIC_ACCESS_DONE;
 }

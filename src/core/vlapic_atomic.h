@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The few atomic operations that the mailbox, the routing tables and the soft backend need, over the compiler's builtins.
+ * The few atomic operations that the mailbox and the routing tables need, over the compiler's builtins.
  * All sizes used are lock-free on every 64-bit host. docs/CONCURRENCY.md argues the orders.
  */
 #ifndef VLAPIC_ATOMIC_H
@@ -19,6 +19,13 @@
 #define vlapic_compare_swap(p, expected, v)                                                                            \
     __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
 
+#define vlapic_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
 #define vlapic_unlikely(x) __builtin_expect(!!(x), 0)
+#define vlapic_always_inline inline __attribute__((always_inline))
+/* Kept out of its callers, so that their frames stay small. */
+#define vlapic_noinline __attribute__((noinline))
+/* Kept out of its callers, so that their common path needs no stack frame. */
+#define vlapic_cold __attribute__((noinline, cold))
 
 #endif

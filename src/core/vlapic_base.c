@@ -56,6 +56,12 @@ static void change_mode(struct vlapic_cpu *cpu, uint64_t from, uint64_t to)
     vlapic_core_identity_changed(cpu, xapic_id);
 }
 
+void vlapic_core_set_base(struct vlapic_cpu *cpu, uint64_t value)
+{
+    cpu->apic_base = value;
+    cpu->window = (value & MODE_BITS) == VLAPIC_BASE_EN ? VLAPIC_WINDOW : 0;
+}
+
 enum vlapic_access vlapic_core_base_write(struct vlapic_cpu *cpu, uint64_t value)
 {
     uint64_t old = cpu->apic_base;
@@ -66,7 +72,7 @@ enum vlapic_access vlapic_core_base_write(struct vlapic_cpu *cpu, uint64_t value
     if (!vlapic_core_base_is_valid(cpu->vm, value) || !transition_is_legal(cpu->vm, old, value)) {
         return VLAPIC_ACCESS_GP;
     }
-    cpu->apic_base = value;
+    vlapic_core_set_base(cpu, value);
     if (((value ^ old) & MODE_BITS) != 0) {
         change_mode(cpu, old, value);
     }

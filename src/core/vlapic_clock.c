@@ -7,10 +7,17 @@
 
 uint64_t vlapic_core_clock_from_ns(uint64_t ns, uint64_t hz, uint64_t phase, uint64_t *rest)
 {
-    uint64_t seconds = ns / VLAPIC_NS_PER_S;
-    uint64_t part = (ns % VLAPIC_NS_PER_S) * hz + phase;
-    uint64_t below = part / VLAPIC_NS_PER_S;
+    uint64_t seconds, part, below;
 
+    if (hz == VLAPIC_NS_PER_S) { /* the default, and most hosts' choice */
+        if (rest != NULL) {
+            *rest = phase;
+        }
+        return ns;
+    }
+    seconds = ns / VLAPIC_NS_PER_S;
+    part = (ns % VLAPIC_NS_PER_S) * hz + phase;
+    below = part / VLAPIC_NS_PER_S;
     if (rest != NULL) {
         *rest = part % VLAPIC_NS_PER_S;
     }
@@ -22,10 +29,13 @@ uint64_t vlapic_core_clock_from_ns(uint64_t ns, uint64_t hz, uint64_t phase, uin
 
 uint64_t vlapic_core_clock_to_ns(uint64_t clocks, uint64_t hz, uint64_t phase)
 {
-    uint64_t seconds = clocks / hz;
-    uint64_t part = (clocks % hz) * VLAPIC_NS_PER_S;
-    uint64_t below;
+    uint64_t seconds, part, below;
 
+    if (hz == VLAPIC_NS_PER_S) {
+        return clocks;
+    }
+    seconds = clocks / hz;
+    part = (clocks % hz) * VLAPIC_NS_PER_S;
     if (part < phase) {
         if (seconds == 0) {
             return 0;

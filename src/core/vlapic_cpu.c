@@ -6,7 +6,8 @@
 
 #define PAGE_BYTES 4096u
 
-_Static_assert(offsetof(struct vlapic_cpu, regs) == VLAPIC_CACHE_LINE, "the mailbox is one cache line of its own");
+_Static_assert(offsetof(struct vlapic_cpu, posted_level) == VLAPIC_CACHE_LINE, "an edge touches one cache line");
+_Static_assert(offsetof(struct vlapic_cpu, regs) == 2 * VLAPIC_CACHE_LINE, "the owner has cache lines of its own");
 
 static size_t align_up(size_t value, size_t alignment)
 {
@@ -97,7 +98,8 @@ static void place(struct vlapic_cpu *cpu, struct vlapic_vm *vm, const struct vla
     cpu->cookie = config->cookie;
     cpu->apic_id = config->apic_id;
     cpu->bsp = config->bsp;
-    cpu->apic_base = vlapic_core_reset_base(cpu);
+    cpu->backend_watches = backend->changed != NULL;
+    vlapic_core_set_base(cpu, vlapic_core_reset_base(cpu));
 }
 
 enum vlapic_status vlapic_cpu_create(void *memory, size_t bytes, struct vlapic_vm *vm,

@@ -87,7 +87,7 @@ static bool check(struct vlapic_cpu *cpu, const struct command *c)
     return true;
 }
 
-static void send(struct vlapic_cpu *cpu, uint32_t low, uint32_t destination)
+static void send_checked(struct vlapic_cpu *cpu, uint32_t low, uint32_t destination)
 {
     struct command c = decode(low);
     bool logical = (low & VLAPIC_ICR_LOGICAL) != 0;
@@ -110,6 +110,17 @@ static void send(struct vlapic_cpu *cpu, uint32_t low, uint32_t destination)
     }
     cpu->stats.ipis++;
     vlapic_core_send(cpu->vm, &request);
+}
+
+/* A Fixed, edge-triggered IPI with a legal vector and one physical destination is sent whatever vendor and policy say. */
+static inline void send(struct vlapic_cpu *cpu, uint32_t low, uint32_t destination)
+{
+    if ((low & ~(VLAPIC_VECTOR_MASK | VLAPIC_ICR_ASSERT)) == 0 && (low & VLAPIC_VECTOR_MASK) >= 16 &&
+        vlapic_core_send_plain(cpu->vm, destination, VLAPIC_DELIVERY_FIXED, (uint8_t)low, false) >= 0) {
+        cpu->stats.ipis++;
+        return;
+    }
+    send_checked(cpu, low, destination);
 }
 
 /* Delivery is complete when the write is: delivery status never shows 1. */

@@ -9,7 +9,7 @@
 
 static bool line_is_high(const struct vlapic_cpu *cpu, uint32_t pin)
 {
-    return (vlapic_load_acquire(&cpu->work) & VLAPIC_WORK_LINE(pin)) != 0;
+    return (vlapic_load_acquire(&cpu->lines) >> pin & 1u) != 0;
 }
 
 static uint32_t delivery_of(uint32_t lvt)
@@ -69,7 +69,7 @@ void vlapic_core_lint0_eoi(struct vlapic_cpu *cpu, uint8_t vector)
 {
     uint32_t lvt = cpu->lvt_lint0;
 
-    if (vlapic_unlikely((lvt & VLAPIC_LVT_REMOTE_IRR) != 0) && is_fixed_level(lvt) && (uint8_t)lvt == vector) {
+    if ((lvt & VLAPIC_LVT_REMOTE_IRR) != 0 && (uint8_t)lvt == vector) {
         set_lint0(cpu, lvt & ~VLAPIC_LVT_REMOTE_IRR);
         sample_lint0(cpu);
     }
@@ -130,8 +130,8 @@ void vlapic_cpu_lint(struct vlapic_cpu *cpu, uint32_t pin, bool asserted)
         return;
     }
     if (!asserted) {
-        vlapic_fetch_and(&cpu->work, ~VLAPIC_WORK_LINE(pin));
-    } else if ((vlapic_fetch_or(&cpu->work, VLAPIC_WORK_LINE(pin)) & VLAPIC_WORK_LINE(pin)) == 0) {
+        vlapic_fetch_and(&cpu->lines, ~(1u << pin));
+    } else if ((vlapic_fetch_or(&cpu->lines, 1u << pin) >> pin & 1u) == 0) {
         vlapic_core_notify(cpu, VLAPIC_WORK_RISE(pin));
     }
 }

@@ -18,7 +18,7 @@ uint32_t vlapic_core_lvt_offset(const struct vlapic_vm *vm, uint32_t entry)
     } else if (entry >= VLAPIC_LVT_EXT0 && entry < VLAPIC_LVT_EXT0 + VLAPIC_LVT_EXT_MAX) {
         offset = VLAPIC_REG_EXT_LVT + ((entry - VLAPIC_LVT_EXT0) << 4);
     }
-    return offset != 0 && vlapic_core_reg_find(vm, offset) != NULL ? offset : 0;
+    return offset != 0 && vlapic_reg_exists(vm, offset) ? offset : 0;
 }
 
 /* While the APIC is software-disabled the mask cannot be cleared. */

@@ -27,9 +27,6 @@
 #define VLAPIC_WORK_LVT(entry) (1ull << (16 + (entry))) /* entry: enum vlapic_lvt, at most 15 */
 #define VLAPIC_WORK_SIPI_SHIFT 32
 #define VLAPIC_WORK_SIPI_VECTOR (0xFFull << VLAPIC_WORK_SIPI_SHIFT)
-/* Not work but state: the levels of the LINT pins. */
-#define VLAPIC_WORK_LINE(pin) (1ull << (62 + (pin)))
-#define VLAPIC_WORK_LINES (VLAPIC_WORK_LINE(0) | VLAPIC_WORK_LINE(1))
 /* What goes to the core of the vCPU through a poll. */
 #define VLAPIC_WORK_CORE_EVENTS                                                                                        \
     (VLAPIC_WORK_INIT | VLAPIC_WORK_SIPI | VLAPIC_WORK_SIPI_VECTOR | VLAPIC_WORK_NMI | VLAPIC_WORK_SMI |               \
@@ -39,9 +36,11 @@
 #define VLAPIC_ROUTE_ID8(r) ((uint32_t)(r)&0xFFu)
 #define VLAPIC_ROUTE_LDR8(r) ((uint32_t)((r) >> 8) & 0xFFu)
 #define VLAPIC_ROUTE_DFR4(r) ((uint32_t)((r) >> 16) & 0xFu)
+#define VLAPIC_ROUTE_LOGICAL(dfr4, ldr8) ((uint32_t)(dfr4) << 16 | (uint32_t)(ldr8) << 8)
 #define VLAPIC_ROUTE_EN (1u << 20)
 #define VLAPIC_ROUTE_EXTD (1u << 21)
 #define VLAPIC_ROUTE_SOFTWARE_ENABLED (1u << 22)
+#define VLAPIC_ROUTE_BACKEND_POSTS (1u << 23) /* vectors go through the backend, not through `posted` */
 
 enum vlapic_run_state { VLAPIC_RUN_HOST = 0, VLAPIC_RUN_GUEST = 1, VLAPIC_RUN_HALTED = 2 };
 
@@ -65,31 +64,39 @@ struct vlapic_timer {
 };
 
 #define VLAPIC_CACHE_LINE 64
+#define VLAPIC_WINDOW 0x1000u
 /* Slots of 16 bytes in the register block: through the last extended LVT entry, 570h. */
 #define VLAPIC_SLOTS 0x58u
 #define VLAPIC_REGS_BYTES (VLAPIC_SLOTS * 16u)
 
 struct vlapic_cpu {
-    /* mailbox */
+    /* mailbox: all that a sender touches for an edge, in one cache line */
     uint64_t work;
     uint32_t route;
     uint32_t run_state; /* enum vlapic_run_state; written by the owner, read by senders */
+    struct vlapic_vm *vm; /* fixed, as the cookie */
+    void *cookie;
+    uint64_t posted[4]; /* vectors on their way to IRR, unless the backend carries them */
+    /* the second line: written by others only when a vector changes its trigger mode, or a pin its level */
+    uint64_t posted_level[4]; /* trigger mode of each vector's last post */
+    uint32_t lines;           /* levels of the LINT pins: bit n is LINTn */
     /* fixed */
     const struct vlapic_backend *backend;
     void *backend_state;
-    struct vlapic_vm *vm;
-    void *cookie;
     uint32_t apic_id;
     bool bsp;
+    bool backend_watches; /* the backend has a `changed` */
 
     /* owner */
     uint32_t *regs __attribute__((aligned(VLAPIC_CACHE_LINE))); /* the register page, hardware layout */
     uint64_t apic_base;
-    /* Derived: bit w of *_words tells that 32-bit word w is not zero; in_service is the highest ISR vector (0: none) that
-     * counts for the priority, and the page's PPR follows from it and TPR. */
-    uint8_t irr_words;
-    uint8_t isr_words;
-    uint8_t in_service;
+    uint32_t window; /* derived: bytes of the MMIO window that answer, 1000h in xAPIC mode, else 0 */
+    /* Derived: bit w of *_words tells that 32-bit word w is not zero; pending and in_service are the highest IRR and ISR
+     * vectors (0: none) that count for the priority; the page's PPR follows from in_service and TPR. */
+    uint32_t irr_words;
+    uint32_t isr_words;
+    uint32_t pending;
+    uint32_t in_service;
     bool ier_masks; /* some IER bit is zero */
     bool attached;
     bool wait_for_sipi;
@@ -103,6 +110,23 @@ struct vlapic_cpu {
     struct vlapic_cpu_stats stats;
 };
 
+/* A register as one VM has it: the settings that decide about its bits are applied. */
+struct vlapic_slot {
+    uint32_t (*read)(struct vlapic_cpu *cpu, uint32_t offset);              /* NULL: what the block holds */
+    void (*write)(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value); /* NULL: store */
+    uint32_t writable; /* bits that a write changes */
+    uint32_t valid;    /* bits that may be 1 in a WRMSR */
+    uint8_t xapic;     /* enum vlapic_reg_access */
+    uint8_t x2apic;
+};
+
+/* A register whose RESET value is not zero. */
+struct vlapic_reset {
+    uint32_t offset;
+    uint32_t value;
+};
+#define VLAPIC_RESETS_MAX 32u
+
 struct vlapic_vm {
     /* fixed */
     struct vlapic_vm_config config;
@@ -112,11 +136,18 @@ struct vlapic_vm {
     uint64_t *present;         /* bitmap of by_id */
     uint64_t *summary;         /* bitmap of non-zero words of `present` */
     uint32_t summary_words;
+    uint32_t plain_limit; /* largest destination for vlapic_core_send_plain() */
+    struct vlapic_slot slots[VLAPIC_WINDOW >> 4];
+    struct vlapic_reset resets[VLAPIC_RESETS_MAX];
+    uint32_t reset_count;
     /* any thread */
-    uint32_t odd_ids __attribute__((aligned(VLAPIC_CACHE_LINE)));
+    uint32_t irregular_ids __attribute__((aligned(VLAPIC_CACHE_LINE))); /* odd and wide ones */
+    uint32_t odd_ids;
     uint32_t wide_ids;
     uint32_t odd_logical;
-    uint32_t slots_used; /* of the two tables below */
+    uint32_t x2apic_cpus;
+    uint32_t flat_used; /* of the two tables below */
+    uint32_t cluster_used;
     struct vlapic_cpu *flat[8];
     struct vlapic_cpu *cluster[64];
 };
@@ -132,15 +163,15 @@ static inline void vlapic_put(struct vlapic_cpu *cpu, uint32_t offset, uint32_t 
     cpu->regs[offset / 4] = value;
 }
 
-/* Offset of the word that holds a vector, in one of the three 256-bit registers or IER. */
-static inline uint32_t vlapic_word_of(uint32_t base, uint8_t vector)
+/* The word that holds a vector, in one of the three 256-bit registers or IER. */
+static inline uint32_t *vlapic_word_at(const struct vlapic_cpu *cpu, uint32_t base, uint32_t vector)
 {
-    return base + ((uint32_t)(vector >> 5) << 4);
+    return &cpu->regs[base / 4 + (vector >> 5) * 4];
 }
 
-static inline bool vlapic_test_vector(const struct vlapic_cpu *cpu, uint32_t base, uint8_t vector)
+static inline bool vlapic_test_vector(const struct vlapic_cpu *cpu, uint32_t base, uint32_t vector)
 {
-    return (vlapic_get(cpu, vlapic_word_of(base, vector)) >> (vector & 31)) & 1u;
+    return (*vlapic_word_at(cpu, base, vector) >> (vector & 31)) & 1u;
 }
 
 static inline bool vlapic_is_enabled(const struct vlapic_cpu *cpu)
@@ -165,12 +196,12 @@ static inline uint32_t vlapic_bit_index(uint64_t word)
 
 static inline uint32_t vlapic_top_bit(uint32_t word)
 {
-    return 31u - (uint32_t)__builtin_clz(word);
+    return 31u ^ (uint32_t)__builtin_clz(word);
 }
 
 static inline void vlapic_tell_backend(struct vlapic_cpu *cpu, uint32_t what)
 {
-    if (cpu->backend->changed != NULL) {
+    if (vlapic_unlikely(cpu->backend_watches)) {
         cpu->backend->changed(cpu->backend_state, what);
     }
 }
@@ -192,23 +223,20 @@ enum vlapic_reg_access {
     VLAPIC_REG_RW = 3
 };
 
-struct vlapic_reg {
-    const char *name;
-    const char *section; /* of the manual, by title */
-    uint8_t xapic;       /* enum vlapic_reg_access */
-    uint8_t x2apic;
-    uint8_t option;    /* enum vlapic_reg_option */
-    uint32_t reset;    /* RESET and INIT value */
-    uint32_t writable; /* bits that a write changes */
-    uint32_t valid;    /* bits that may be 1 in a WRMSR: `writable` and the ignored read-only status bits */
-    uint32_t (*read)(struct vlapic_cpu *cpu, uint32_t offset);              /* NULL: what the block holds */
-    void (*write)(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value); /* NULL: store */
-};
+/* Fills vm->slots and vm->resets from the register table and the configuration. */
+void vlapic_core_reg_resolve(struct vlapic_vm *vm);
+/* The register at `offset` of the window; one without any access if there is none. */
+static inline const struct vlapic_slot *vlapic_slot_at(const struct vlapic_vm *vm, uint32_t offset)
+{
+    return &vm->slots[offset >> 4];
+}
+/* True if this VM has the register, in either mode. */
+static inline bool vlapic_reg_exists(const struct vlapic_vm *vm, uint32_t offset)
+{
+    const struct vlapic_slot *slot = vlapic_slot_at(vm, offset);
 
-/* The register at `offset` if this VM has it, else NULL. */
-const struct vlapic_reg *vlapic_core_reg_find(const struct vlapic_vm *vm, uint32_t offset);
-/* Bits of `mask` that this VM implements in the register. */
-uint32_t vlapic_core_reg_mask(const struct vlapic_vm *vm, const struct vlapic_reg *reg, uint32_t mask);
+    return (slot->xapic | slot->x2apic) != VLAPIC_REG_NONE;
+}
 /* Writes the RESET value of every register but ID and version into the block. */
 void vlapic_core_reg_reset(struct vlapic_cpu *cpu);
 
@@ -217,19 +245,25 @@ enum vlapic_access vlapic_core_base_write(struct vlapic_cpu *cpu, uint64_t value
 bool vlapic_core_base_is_valid(const struct vlapic_vm *vm, uint64_t value);
 /* IA32_APIC_BASE after RESET. */
 uint64_t vlapic_core_reset_base(const struct vlapic_cpu *cpu);
+/* Stores a checked value, and what is derived from it. */
+void vlapic_core_set_base(struct vlapic_cpu *cpu, uint64_t value);
 /* Registers to their RESET values, ID and IA32_APIC_BASE kept; everything posted but not merged is dropped. */
 void vlapic_core_reset_registers(struct vlapic_cpu *cpu);
 /* Writes the ID, version and LDR registers as the mode shows them, and tells senders and the backend. */
 void vlapic_core_identity_changed(struct vlapic_cpu *cpu, uint32_t xapic_id);
 
 /* --- vlapic_prio.c --------------------------------------------------------------------------------------------------- */
-void vlapic_core_set_tpr(struct vlapic_cpu *cpu, uint32_t tpr);
+void vlapic_core_write_tpr(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value);
 /* accept() of the reference: a Fixed interrupt of local origin, or one whose sender is the vCPU itself. */
 void vlapic_core_accept_local(struct vlapic_cpu *cpu, uint8_t vector, bool level);
-void vlapic_core_merge(struct vlapic_cpu *cpu, const struct vlapic_vectors *posted, const struct vlapic_vectors *level);
-void vlapic_core_clear_in_service(struct vlapic_cpu *cpu, uint8_t vector);
-/* The vector that the priority rules let through now, -1 for none. */
-int16_t vlapic_core_deliverable(const struct vlapic_cpu *cpu);
+/* The 64 vectors of word `w`, 0..3: the posted ones become pending, each in its trigger mode. */
+void vlapic_core_merge(struct vlapic_cpu *cpu, uint32_t w, uint64_t posted, uint64_t level);
+uint32_t vlapic_core_highest_unmasked(const struct vlapic_cpu *cpu, uint32_t base);
+/* The vector that the priority rules let through now, -1 for none. A class equal to that of PPR is blocked. */
+static inline int16_t vlapic_deliverable(const struct vlapic_cpu *cpu)
+{
+    return (cpu->pending & 0xF0u) > (vlapic_get(cpu, VLAPIC_REG_PPR) & 0xF0u) ? (int16_t)cpu->pending : (int16_t)-1;
+}
 /* Recomputes everything derived from IRR, ISR, IER and TPR. */
 void vlapic_core_derive(struct vlapic_cpu *cpu);
 #ifdef VLAPIC_DEBUG
@@ -286,6 +320,9 @@ struct vlapic_request {
     bool arbitrated; /* one of the candidates takes it */
 };
 
+/* Delivers to one physical destination, if it is one that the table of IDs alone can answer: returns 0 or 1, how many accepted,
+ * else -1, and the message is to be sent by vlapic_core_send(). */
+int32_t vlapic_core_send_plain(struct vlapic_vm *vm, uint32_t destination, uint8_t delivery, uint8_t vector, bool level);
 /* Delivers; returns how many accepted. */
 uint32_t vlapic_core_send(struct vlapic_vm *vm, const struct vlapic_request *request);
 /* Owner: tells senders what the registers now say of mode, ID, LDR, DFR and SVR. */
@@ -296,19 +333,23 @@ void vlapic_core_route_leave(struct vlapic_cpu *cpu);
 /* The vCPU with the lowest APIC ID that is not below `from`, or NULL. */
 struct vlapic_cpu *vlapic_core_route_next(const struct vlapic_vm *vm, uint32_t from);
 
-/* --- vlapic_work.c --------------------------------------------------------------------------------------------------- */
+/* --- vlapic_post.c, vlapic_work.c (posting: vlapic_mailbox.h) ------------------------------------------------------------------------------------------------ */
 /* Any thread: set a work bit; kick if that is news and the vCPU would not look by itself. */
 void vlapic_core_notify(struct vlapic_cpu *cpu, uint64_t bit);
-/* Any thread: a message for this vCPU. True if accepted. */
-bool vlapic_core_post(struct vlapic_cpu *cpu, uint8_t delivery, uint8_t vector, bool level);
-/* Takes everything out of the mailbox and acts on it. */
+/* Owner: forgets the vectors that were posted and not merged. */
+void vlapic_core_drop_posted(struct vlapic_cpu *cpu);
+/* Takes everything out of the mailbox and acts on it; the next entry is then to be preceded by a poll. */
 void vlapic_core_settle(struct vlapic_cpu *cpu);
+
+static inline bool vlapic_has_work(struct vlapic_cpu *cpu)
+{
+    return vlapic_load_acquire(&cpu->work) != 0;
+}
 
 /* What guests see is what has arrived: owner functions begin with this. */
 static inline void vlapic_settle(struct vlapic_cpu *cpu)
 {
-    if (vlapic_unlikely((vlapic_load_acquire(&cpu->work) & ~VLAPIC_WORK_LINES) != 0)) {
-        cpu->repoll = true;
+    if (vlapic_unlikely(vlapic_has_work(cpu))) {
         vlapic_core_settle(cpu);
     }
 }

@@ -8,12 +8,21 @@
 #define MSI_WINDOW 0xFEEu
 #define ADDRESS_LOGICAL (1u << 2)
 #define ADDRESS_HINT (1u << 3)
+/* Where some formats have more bits of the destination. */
+#define HIGH_BITS (0xFFFFFFFFull << 32 | 0x7Fu << 5)
 #define DATA_LEVEL (1u << 15)
 #define DATA_ASSERT (1u << 14)
 
-uint32_t vlapic_vm_deliver(struct vlapic_vm *vm, const struct vlapic_message *message)
+static inline bool is_dropped(const struct vlapic_message *message)
 {
-    bool carries_vector = message->delivery == VLAPIC_DELIVERY_FIXED || message->delivery == VLAPIC_DELIVERY_LOWEST;
+    bool carries_vector = message->delivery <= VLAPIC_DELIVERY_LOWEST;
+
+    return message->delivery == VLAPIC_DELIVERY_RESERVED || message->delivery == VLAPIC_DELIVERY_SIPI ||
+           (carries_vector && message->level && message->deassert);
+}
+
+static uint32_t send_logical_or_odd(struct vlapic_vm *vm, const struct vlapic_message *message)
+{
     struct vlapic_request request = {
         .sender = NULL,
         .destination = message->destination,
@@ -26,14 +35,25 @@ uint32_t vlapic_vm_deliver(struct vlapic_vm *vm, const struct vlapic_message *me
         .arbitrated = message->logical && (message->redirection_hint || message->delivery == VLAPIC_DELIVERY_LOWEST),
     };
 
-    if ((uint32_t)message->delivery > VLAPIC_DELIVERY_EXTINT || message->delivery == VLAPIC_DELIVERY_RESERVED ||
-        message->delivery == VLAPIC_DELIVERY_SIPI) {
-        return 0;
-    }
-    if (carries_vector && message->level && message->deassert) {
-        return 0;
-    }
     return vlapic_core_send(vm, &request);
+}
+
+static inline uint32_t deliver(struct vlapic_vm *vm, const struct vlapic_message *message)
+{
+    int32_t accepted = -1;
+
+    if (vlapic_unlikely(is_dropped(message))) {
+        return 0;
+    }
+    if (!message->logical) {
+        accepted = vlapic_core_send_plain(vm, message->destination, (uint8_t)message->delivery, message->vector, message->level);
+    }
+    return accepted >= 0 ? (uint32_t)accepted : send_logical_or_odd(vm, message);
+}
+
+uint32_t vlapic_vm_deliver(struct vlapic_vm *vm, const struct vlapic_message *message)
+{
+    return (uint32_t)message->delivery <= VLAPIC_DELIVERY_EXTINT ? deliver(vm, message) : 0;
 }
 
 static uint32_t destination_of(const struct vlapic_vm_config *config, uint64_t address)
@@ -49,7 +69,7 @@ static uint32_t destination_of(const struct vlapic_vm_config *config, uint64_t a
     return destination;
 }
 
-enum vlapic_access vlapic_vm_msi(struct vlapic_vm *vm, uint64_t address, uint32_t data, uint32_t *accepted)
+static uint32_t deliver_decoded(struct vlapic_vm *vm, uint64_t address, uint32_t data)
 {
     struct vlapic_message message = {
         .destination = destination_of(&vm->config, address),
@@ -60,16 +80,29 @@ enum vlapic_access vlapic_vm_msi(struct vlapic_vm *vm, uint64_t address, uint32_
         .deassert = (data & DATA_ASSERT) == 0,
         .redirection_hint = (address & ADDRESS_HINT) != 0,
     };
-    uint32_t count = 0;
 
-    if (((uint32_t)address >> 20) != MSI_WINDOW) {
+    if (vm->config.msi_dest32 && ((address >> 32) & 0xFFu) != 0) {
+        return 0;
+    }
+    return deliver(vm, &message);
+}
+
+enum vlapic_access vlapic_vm_msi(struct vlapic_vm *vm, uint64_t address, uint32_t data, uint32_t *accepted)
+{
+    int32_t count = -1;
+
+    if ((uint32_t)address >> 20 != MSI_WINDOW) {
         return VLAPIC_ACCESS_NOT_MINE;
     }
-    if (!vm->config.msi_dest32 || ((address >> 32) & 0xFFu) == 0) {
-        count = vlapic_vm_deliver(vm, &message);
+    /* Most are Fixed and edge triggered, to one APIC ID of eight bits. */
+    if ((address & (HIGH_BITS | ADDRESS_LOGICAL)) == 0 && (data & (VLAPIC_DELIVERY_MASK | DATA_LEVEL)) == 0) {
+        count = vlapic_core_send_plain(vm, (uint32_t)(address >> 12) & 0xFFu, VLAPIC_DELIVERY_FIXED, (uint8_t)data, false);
+    }
+    if (count < 0) {
+        count = (int32_t)deliver_decoded(vm, address, data);
     }
     if (accepted != NULL) {
-        *accepted = count;
+        *accepted = (uint32_t)count;
     }
     return VLAPIC_ACCESS_DONE;
 }

@@ -1,85 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * IRR, ISR, TMR and the priorities. Intel SDM 3A, "Interrupt, Task, and Processor Priority" and "Interrupt Acceptance for
- * Fixed Interrupts". What is derived (summaries, highest vectors, PPR) is computed in this file alone.
+ * Fixed Interrupts". What is derived (summaries, highest vectors, PPR) is computed here and in vlapic_vectors.h alone.
  */
 #include "vlapic_model.h"
+#include "vlapic_vectors.h"
 
 #define FIRST_LEGAL_VECTOR 16
 
-/* Highest vector of IRR or ISR whose IER bit is one, -1 for none. */
-static int16_t highest_unmasked(const struct vlapic_cpu *cpu, uint32_t base)
+/* Highest vector of IRR or ISR whose IER bit is one, 0 for none. */
+uint32_t vlapic_core_highest_unmasked(const struct vlapic_cpu *cpu, uint32_t base)
 {
     for (uint32_t w = 8; w-- > 0;) {
         uint32_t word = vlapic_get(cpu, base + (w << 4)) & vlapic_get(cpu, VLAPIC_REG_IER + (w << 4));
 
         if (word != 0) {
-            return (int16_t)(w * 32 + vlapic_top_bit(word));
+            return w * 32 + vlapic_top_bit(word);
         }
     }
-    return -1;
-}
-
-static int16_t highest(const struct vlapic_cpu *cpu, uint32_t base, uint8_t words)
-{
-    uint32_t w;
-
-    if (words == 0) {
-        return -1;
-    }
-    if (vlapic_unlikely(cpu->ier_masks)) {
-        return highest_unmasked(cpu, base);
-    }
-    w = vlapic_top_bit(words);
-    return (int16_t)(w * 32 + vlapic_top_bit(vlapic_get(cpu, base + (w << 4))));
-}
-
-/* The low nibble of a tie between TPR and ISR is TPR's, as the VMX PPR virtualization has it. */
-static void update_ppr(struct vlapic_cpu *cpu)
-{
-    uint32_t tpr = vlapic_get(cpu, VLAPIC_REG_TPR);
-    uint32_t in_service = cpu->in_service;
-
-    vlapic_put(cpu, VLAPIC_REG_PPR, (tpr >> 4) >= (in_service >> 4) ? tpr : in_service & 0xF0u);
-}
-
-static void update_in_service(struct vlapic_cpu *cpu)
-{
-    int16_t top = highest(cpu, VLAPIC_REG_ISR, cpu->isr_words);
-
-    cpu->in_service = top < 0 ? 0 : (uint8_t)top;
-    update_ppr(cpu);
-    vlapic_tell_backend(cpu, VLAPIC_CHANGE_ISR);
-}
-
-static void set_bit(struct vlapic_cpu *cpu, uint32_t base, uint8_t *words, uint8_t vector)
-{
-    uint32_t offset = vlapic_word_of(base, vector);
-
-    vlapic_put(cpu, offset, vlapic_get(cpu, offset) | 1u << (vector & 31));
-    *words = (uint8_t)(*words | 1u << (vector >> 5));
-}
-
-static void clear_bit(struct vlapic_cpu *cpu, uint32_t base, uint8_t *words, uint8_t vector)
-{
-    uint32_t offset = vlapic_word_of(base, vector);
-    uint32_t word = vlapic_get(cpu, offset) & ~(1u << (vector & 31));
-
-    vlapic_put(cpu, offset, word);
-    if (word == 0) {
-        *words = (uint8_t)(*words & ~(1u << (vector >> 5)));
-    }
+    return 0;
 }
 
 /* Bit w: word w of a 256-bit register is not `empty`. */
-static uint8_t words_other_than(const struct vlapic_cpu *cpu, uint32_t base, uint32_t empty)
+static uint32_t words_other_than(const struct vlapic_cpu *cpu, uint32_t base, uint32_t empty)
 {
     uint32_t words = 0;
 
     for (uint32_t w = 0; w < 8; w++) {
         words |= (uint32_t)(vlapic_get(cpu, base + (w << 4)) != empty) << w;
     }
-    return (uint8_t)words;
+    return words;
 }
 
 void vlapic_core_derive(struct vlapic_cpu *cpu)
@@ -87,41 +37,38 @@ void vlapic_core_derive(struct vlapic_cpu *cpu)
     cpu->irr_words = words_other_than(cpu, VLAPIC_REG_IRR, 0);
     cpu->isr_words = words_other_than(cpu, VLAPIC_REG_ISR, 0);
     cpu->ier_masks = words_other_than(cpu, VLAPIC_REG_IER, UINT32_MAX) != 0;
-    update_in_service(cpu);
+    vlapic_update_pending(cpu);
+    vlapic_update_in_service(cpu);
+    vlapic_tell_backend(cpu, VLAPIC_CHANGE_ISR);
 }
 
 #ifdef VLAPIC_DEBUG
 void vlapic_core_check_derived(const struct vlapic_cpu *cpu)
 {
-    int16_t top = highest(cpu, VLAPIC_REG_ISR, cpu->isr_words);
-
     VLAPIC_CHECK(cpu->irr_words == words_other_than(cpu, VLAPIC_REG_IRR, 0));
     VLAPIC_CHECK(cpu->isr_words == words_other_than(cpu, VLAPIC_REG_ISR, 0));
     VLAPIC_CHECK(cpu->ier_masks == (words_other_than(cpu, VLAPIC_REG_IER, UINT32_MAX) != 0));
-    VLAPIC_CHECK(cpu->in_service == (top < 0 ? 0 : top));
+    VLAPIC_CHECK(cpu->pending == vlapic_highest(cpu, VLAPIC_REG_IRR, cpu->irr_words));
+    VLAPIC_CHECK(cpu->in_service == vlapic_highest(cpu, VLAPIC_REG_ISR, cpu->isr_words));
 }
 #endif
 
-void vlapic_core_set_tpr(struct vlapic_cpu *cpu, uint32_t tpr)
+void vlapic_core_write_tpr(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
 {
-    vlapic_put(cpu, VLAPIC_REG_TPR, tpr);
-    update_ppr(cpu);
+    vlapic_put(cpu, offset, value);
+    vlapic_update_ppr(cpu, value);
     vlapic_tell_backend(cpu, VLAPIC_CHANGE_TPR);
 }
 
 /* TMR is rewritten at each acceptance, also when the request merges with a pending one. */
-static void request(struct vlapic_cpu *cpu, uint8_t vector, bool level)
+static inline void request(struct vlapic_cpu *cpu, uint8_t vector, bool level)
 {
-    uint32_t offset = vlapic_word_of(VLAPIC_REG_TMR, vector);
-    uint32_t old = vlapic_get(cpu, offset);
-    uint32_t bit = 1u << (vector & 31);
-    uint32_t tmr = level ? old | bit : old & ~bit;
-
-    if (tmr != old) {
-        vlapic_put(cpu, offset, tmr);
+    if (vlapic_test_vector(cpu, VLAPIC_REG_TMR, vector) != level) {
+        *vlapic_word_at(cpu, VLAPIC_REG_TMR, vector) ^= 1u << (vector & 31);
         vlapic_tell_backend(cpu, VLAPIC_CHANGE_TMR);
     }
-    set_bit(cpu, VLAPIC_REG_IRR, &cpu->irr_words, vector);
+    vlapic_set_bit(cpu, VLAPIC_REG_IRR, &cpu->irr_words, vector);
+    vlapic_update_pending(cpu);
 }
 
 void vlapic_core_accept_local(struct vlapic_cpu *cpu, uint8_t vector, bool level)
@@ -136,57 +83,64 @@ void vlapic_core_accept_local(struct vlapic_cpu *cpu, uint8_t vector, bool level
     request(cpu, vector, level);
 }
 
-static void merge_word(struct vlapic_cpu *cpu, uint32_t w, uint32_t posted, uint32_t level)
+static inline void merge_word(struct vlapic_cpu *cpu, uint32_t w, uint32_t posted, uint32_t level)
 {
-    uint32_t tmr_offset = VLAPIC_REG_TMR + (w << 4);
-    uint32_t irr_offset = VLAPIC_REG_IRR + (w << 4);
-    uint32_t tmr = vlapic_get(cpu, tmr_offset);
-    uint32_t updated = (tmr & ~posted) | (level & posted);
+    uint32_t *tmr = &cpu->regs[VLAPIC_REG_TMR / 4 + w * 4];
+    uint32_t changed = (*tmr ^ level) & posted;
 
     if (posted == 0) {
         return;
     }
-    if (updated != tmr) {
-        vlapic_put(cpu, tmr_offset, updated);
+    cpu->regs[VLAPIC_REG_IRR / 4 + w * 4] |= posted;
+    cpu->irr_words |= 1u << w;
+    if (vlapic_unlikely(changed != 0)) {
+        *tmr ^= changed;
         vlapic_tell_backend(cpu, VLAPIC_CHANGE_TMR);
     }
-    vlapic_put(cpu, irr_offset, vlapic_get(cpu, irr_offset) | posted);
-    cpu->irr_words = (uint8_t)(cpu->irr_words | 1u << w);
 }
 
-void vlapic_core_merge(struct vlapic_cpu *cpu, const struct vlapic_vectors *posted, const struct vlapic_vectors *level)
+void vlapic_core_merge(struct vlapic_cpu *cpu, uint32_t w, uint64_t posted, uint64_t level)
 {
-    for (uint32_t w = 0; w < 4; w++) {
-        merge_word(cpu, 2 * w, (uint32_t)posted->word[w], (uint32_t)level->word[w]);
-        merge_word(cpu, 2 * w + 1, (uint32_t)(posted->word[w] >> 32), (uint32_t)(level->word[w] >> 32));
+    merge_word(cpu, 2 * w, (uint32_t)posted, (uint32_t)level);
+    merge_word(cpu, 2 * w + 1, (uint32_t)(posted >> 32), (uint32_t)(level >> 32));
+    vlapic_update_pending(cpu);
+}
+
+/* What is deliverable is above TPR and everything in service: it alone decides the priority then. */
+static inline void accept(struct vlapic_cpu *cpu, uint32_t vector)
+{
+    vlapic_clear_bit(cpu, VLAPIC_REG_IRR, &cpu->irr_words, vector);
+    vlapic_update_pending(cpu);
+    vlapic_set_bit(cpu, VLAPIC_REG_ISR, &cpu->isr_words, vector);
+    cpu->in_service = vector;
+    vlapic_put(cpu, VLAPIC_REG_PPR, vector & 0xF0u);
+    cpu->stats.accepts++;
+    vlapic_tell_backend(cpu, VLAPIC_CHANGE_ISR);
+}
+
+/* Not the highest one: the embedder may know why. */
+static vlapic_cold bool accept_lower(struct vlapic_cpu *cpu, uint32_t vector)
+{
+    bool hidden = cpu->ier_masks && !vlapic_test_vector(cpu, VLAPIC_REG_IER, vector);
+
+    if (!vlapic_test_vector(cpu, VLAPIC_REG_IRR, vector) || hidden ||
+        (vector & 0xF0u) <= (vlapic_get(cpu, VLAPIC_REG_PPR) & 0xF0u)) {
+        return false;
     }
-}
-
-void vlapic_core_clear_in_service(struct vlapic_cpu *cpu, uint8_t vector)
-{
-    clear_bit(cpu, VLAPIC_REG_ISR, &cpu->isr_words, vector);
-    update_in_service(cpu);
-}
-
-int16_t vlapic_core_deliverable(const struct vlapic_cpu *cpu)
-{
-    int16_t vector = highest(cpu, VLAPIC_REG_IRR, cpu->irr_words);
-
-    /* Equal class is blocked; -1 >> 4 is -1. */
-    return (vector >> 4) > (int32_t)(vlapic_get(cpu, VLAPIC_REG_PPR) >> 4) ? vector : (int16_t)-1;
+    accept(cpu, vector);
+    return true;
 }
 
 bool vlapic_cpu_accept(struct vlapic_cpu *cpu, uint8_t vector)
 {
     VLAPIC_ASSERT_OWNER(cpu);
-    if (!vlapic_test_vector(cpu, VLAPIC_REG_IRR, vector) || (vector >> 4) <= (vlapic_get(cpu, VLAPIC_REG_PPR) >> 4) ||
-        (cpu->ier_masks && !vlapic_test_vector(cpu, VLAPIC_REG_IER, vector))) {
+    if (vlapic_unlikely(vector != cpu->pending)) {
+        return accept_lower(cpu, vector);
+    }
+    if ((vector & 0xF0u) <= (vlapic_get(cpu, VLAPIC_REG_PPR) & 0xF0u)) {
         return false;
     }
-    clear_bit(cpu, VLAPIC_REG_IRR, &cpu->irr_words, vector);
-    set_bit(cpu, VLAPIC_REG_ISR, &cpu->isr_words, vector);
-    update_in_service(cpu);
-    cpu->stats.accepts++;
+    accept(cpu, vector);
     return true;
 }
 
@@ -196,8 +150,11 @@ bool vlapic_cpu_unaccept(struct vlapic_cpu *cpu, uint8_t vector)
     if (!vlapic_test_vector(cpu, VLAPIC_REG_ISR, vector)) {
         return false;
     }
-    set_bit(cpu, VLAPIC_REG_IRR, &cpu->irr_words, vector);
-    vlapic_core_clear_in_service(cpu, vector);
+    vlapic_set_bit(cpu, VLAPIC_REG_IRR, &cpu->irr_words, vector);
+    vlapic_update_pending(cpu);
+    vlapic_clear_bit(cpu, VLAPIC_REG_ISR, &cpu->isr_words, vector);
+    vlapic_update_in_service(cpu);
+    vlapic_tell_backend(cpu, VLAPIC_CHANGE_ISR);
     cpu->stats.accepts--;
     return true;
 }
@@ -208,7 +165,7 @@ bool vlapic_cpu_acknowledge(struct vlapic_cpu *cpu, uint8_t *vector)
 
     VLAPIC_ASSERT_OWNER(cpu);
     vlapic_settle(cpu);
-    top = vlapic_core_deliverable(cpu);
+    top = vlapic_deliverable(cpu);
     if (top < 0) {
         *vector = (uint8_t)vlapic_get(cpu, VLAPIC_REG_SVR);
         cpu->stats.spurious++;

@@ -3,7 +3,22 @@
  * The register table. Intel SDM 3A, "Local APIC Register Address Map" and "x2APIC Register Address Space"; AMD APM 2,
  * "Extended APIC space". What a register does when written is in the file of its topic.
  */
+#include <string.h>
+
 #include "vlapic_model.h"
+
+struct vlapic_reg {
+    const char *name;
+    const char *section; /* of the manual, by title */
+    uint8_t xapic;       /* enum vlapic_reg_access */
+    uint8_t x2apic;
+    uint8_t option;    /* enum vlapic_reg_option */
+    uint32_t reset;    /* RESET and INIT value */
+    uint32_t writable; /* bits that a write changes */
+    uint32_t valid;    /* bits that may be 1 in a WRMSR: `writable` and the ignored read-only status bits */
+    uint32_t (*read)(struct vlapic_cpu *cpu, uint32_t offset);              /* NULL: what the block holds */
+    void (*write)(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value); /* NULL: store */
+};
 
 /* Which setting of the VM decides that a register, or some of its bits, exist. */
 enum vlapic_reg_option {
@@ -36,12 +51,6 @@ static void write_id(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
     }
 }
 
-static void write_tpr(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
-{
-    (void)offset;
-    vlapic_core_set_tpr(cpu, value);
-}
-
 /* LDR and DFR: each receiver uses what it holds when the message comes. */
 static void write_logical(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
 {
@@ -57,7 +66,7 @@ static const struct vlapic_reg registers[VLAPIC_SLOTS] = {
     [VLAPIC_REG_VERSION >> 4] = { "Version", "Local APIC Version Register", VLAPIC_REG_RO, VLAPIC_REG_RO, ALWAYS,
         0, 0, 0, NULL, NULL },
     [VLAPIC_REG_TPR >> 4] = { "TPR", "Task Priority", VLAPIC_REG_RW, VLAPIC_REG_RW, ALWAYS,
-        0, 0xFF, 0xFF, NULL, write_tpr },
+        0, 0xFF, 0xFF, NULL, vlapic_core_write_tpr },
     [VLAPIC_REG_APR >> 4] = { "APR", "Arbitration Priority", VLAPIC_REG_RO, VLAPIC_REG_NONE, ALWAYS,
         0, 0, 0, NULL, NULL },
     [VLAPIC_REG_PPR >> 4] = { "PPR", "Task and Processor Priorities", VLAPIC_REG_RO, VLAPIC_REG_RO, ALWAYS,
@@ -138,38 +147,78 @@ static bool exists(const struct vlapic_vm_config *config, const struct vlapic_re
     }
 }
 
-const struct vlapic_reg *vlapic_core_reg_find(const struct vlapic_vm *vm, uint32_t offset)
-{
-    const struct vlapic_reg *reg;
-
-    if (offset >= VLAPIC_REGS_BYTES) {
-        return NULL;
-    }
-    reg = &registers[offset >> 4];
-    return reg->name != NULL && exists(&vm->config, reg, offset) ? reg : NULL;
-}
-
-uint32_t vlapic_core_reg_mask(const struct vlapic_vm *vm, const struct vlapic_reg *reg, uint32_t mask)
+/* Bits of `mask` that this VM implements in the register. */
+static uint32_t implemented(const struct vlapic_vm_config *config, const struct vlapic_reg *reg, uint32_t mask)
 {
     switch (reg->option) {
     case OPTION_SVR:
-        return vm->config.eoi_suppression ? mask : mask & ~VLAPIC_SVR_EOI_SUPPRESS;
+        return config->eoi_suppression ? mask : mask & ~VLAPIC_SVR_EOI_SUPPRESS;
     case OPTION_DEADLINE:
-        return vm->config.tsc_deadline ? mask : mask & ~VLAPIC_LVT_TIMER_DEADLINE;
+        return config->tsc_deadline ? mask : mask & ~VLAPIC_LVT_TIMER_DEADLINE;
     case OPTION_CONTROL:
-        return mask & vm->config.ext_features;
+        return mask & config->ext_features;
     default:
         return mask;
     }
 }
 
-void vlapic_core_reg_reset(struct vlapic_cpu *cpu)
+/* Bits of a WRMSR that do not fault, where a setting or the vendor decides besides. */
+static uint32_t accepted(const struct vlapic_vm_config *config, uint32_t offset, uint32_t valid)
 {
-    for (uint32_t slot = 0; slot < VLAPIC_SLOTS; slot++) {
-        uint32_t offset = slot << 4;
+    if (offset == VLAPIC_REG_SVR && config->svr_bit9_faults) {
+        valid &= ~VLAPIC_SVR_FOCUS_DISABLE;
+    }
+    if (offset == VLAPIC_REG_ICR_LOW && config->vendor == VLAPIC_VENDOR_INTEL) {
+        valid |= VLAPIC_ICR_STATUS;
+    }
+    return valid;
+}
 
-        if (offset != VLAPIC_REG_ID && offset != VLAPIC_REG_VERSION) {
-            vlapic_put(cpu, offset, registers[slot].reset);
+static void resolve_resets(struct vlapic_vm *vm)
+{
+    vm->reset_count = 0;
+    for (uint32_t i = 0; i < VLAPIC_SLOTS; i++) {
+        if (registers[i].reset != 0) {
+            vm->resets[vm->reset_count++] = (struct vlapic_reset){ .offset = i << 4, .value = registers[i].reset };
         }
     }
+}
+
+void vlapic_core_reg_resolve(struct vlapic_vm *vm)
+{
+    const struct vlapic_vm_config *config = &vm->config;
+
+    memset(vm->slots, 0, sizeof(vm->slots));
+    for (uint32_t i = 0; i < VLAPIC_SLOTS; i++) {
+        const struct vlapic_reg *reg = &registers[i];
+        uint32_t offset = i << 4;
+
+        if (reg->name == NULL || !exists(config, reg, offset)) {
+            continue;
+        }
+        vm->slots[i] = (struct vlapic_slot){
+            .read = reg->read,
+            .write = reg->write,
+            .writable = implemented(config, reg, reg->writable),
+            .valid = accepted(config, offset, implemented(config, reg, reg->valid)),
+            .xapic = reg->xapic,
+            .x2apic = reg->x2apic,
+        };
+    }
+    resolve_resets(vm);
+}
+
+/* Most registers are reset to zero. */
+void vlapic_core_reg_reset(struct vlapic_cpu *cpu)
+{
+    const struct vlapic_vm *vm = cpu->vm;
+    uint32_t id = vlapic_get(cpu, VLAPIC_REG_ID);
+    uint32_t version = vlapic_get(cpu, VLAPIC_REG_VERSION);
+
+    memset(cpu->regs, 0, VLAPIC_REGS_BYTES);
+    for (uint32_t i = 0; i < vm->reset_count; i++) {
+        vlapic_put(cpu, vm->resets[i].offset, vm->resets[i].value);
+    }
+    vlapic_put(cpu, VLAPIC_REG_ID, id);
+    vlapic_put(cpu, VLAPIC_REG_VERSION, version);
 }

@@ -31,18 +31,11 @@ void vlapic_core_identity_changed(struct vlapic_cpu *cpu, uint32_t xapic_id)
     vlapic_tell_backend(cpu, VLAPIC_CHANGE_IDENTITY);
 }
 
-/* Requests that were accepted but not merged go with IRR; events for the core stay. */
-static void drop_posted(struct vlapic_cpu *cpu)
-{
-    struct vlapic_vectors posted, level;
-
-    vlapic_fetch_and(&cpu->work, VLAPIC_WORK_LINES | VLAPIC_WORK_CORE_EVENTS);
-    (void)cpu->backend->collect(cpu->backend_state, &posted, &level);
-}
-
 void vlapic_core_reset_registers(struct vlapic_cpu *cpu)
 {
-    drop_posted(cpu);
+    /* Requests that were accepted but not merged go with IRR; events for the core stay. */
+    vlapic_fetch_and(&cpu->work, VLAPIC_WORK_CORE_EVENTS);
+    vlapic_core_drop_posted(cpu);
     vlapic_core_timer_reset(cpu);
     vlapic_core_reg_reset(cpu);
     cpu->lvt_lint0 = vlapic_get(cpu, VLAPIC_REG_LVT_LINT0);
@@ -61,12 +54,12 @@ void vlapic_cpu_reset(struct vlapic_cpu *cpu)
     uint64_t old = cpu->apic_base;
 
     VLAPIC_ASSERT_OWNER(cpu);
-    vlapic_fetch_and(&cpu->work, VLAPIC_WORK_LINES);
+    vlapic_exchange(&cpu->work, 0);
     cpu->events = 0;
     cpu->init_handed_over = false;
     cpu->repoll = true;
     cpu->wait_for_sipi = !cpu->bsp;
-    cpu->apic_base = vlapic_core_reset_base(cpu);
+    vlapic_core_set_base(cpu, vlapic_core_reset_base(cpu));
     vlapic_core_reset_registers(cpu);
     vlapic_core_identity_changed(cpu, cpu->apic_id & 0xFFu);
     if (cpu->apic_base != old && cpu->vm->host.base_changed != NULL) {

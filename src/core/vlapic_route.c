@@ -9,7 +9,7 @@
  * several bits or in use twice) is counted; while such a count is not zero, messages that it may concern take a slower path that is
  * still exact.
  */
-#include "vlapic_model.h"
+#include "vlapic_mailbox.h"
 
 #define NO_ENTRY 0u
 #define ENTRY_FLAT(bit) (1u + (bit))
@@ -18,14 +18,17 @@
 /* Set besides in vlapic_cpu.contribution. */
 #define ODD_ID (1u << 8)
 #define WIDE_ID (1u << 9)
+#define IN_X2APIC (1u << 10)
 
 /* One x2APIC cluster has 16 members; an 8-bit destination can name 8 of those, 8 flat and 4 cluster members. */
 #define MAX_LISTED 20u
 
-struct targets {
-    uint32_t count;
-    bool all; /* not listed: every vCPU is to be asked */
-    struct vlapic_cpu *list[MAX_LISTED];
+/* What a look-up has come to. */
+struct outcome {
+    bool all;          /* nothing was delivered or listed: every vCPU is to be asked */
+    uint32_t accepted; /* not arbitrated: delivered on the way */
+    uint32_t count;    /* arbitrated: the candidates, by ascending APIC ID */
+    struct vlapic_cpu *candidates[MAX_LISTED];
 };
 
 /* --- matching --------------------------------------------------------------------------------------------------------- */
@@ -56,17 +59,10 @@ static bool matches_physical(const struct vlapic_cpu *cpu, uint32_t route, uint3
     return destination == cpu->apic_id;
 }
 
-static bool matches_logical(const struct vlapic_cpu *cpu, uint32_t route, uint32_t destination)
+static inline bool matches_xapic_logical(uint32_t route, uint32_t destination)
 {
     uint32_t ldr = VLAPIC_ROUTE_LDR8(route);
 
-    if ((route & VLAPIC_ROUTE_EXTD) != 0) {
-        return (destination >> 16) == ((cpu->apic_id >> 4) & 0xFFFFu) &&
-               ((destination >> (cpu->apic_id & 0xFu)) & 1u) != 0;
-    }
-    if (destination > 0xFF) {
-        return false;
-    }
     switch (VLAPIC_ROUTE_DFR4(route)) {
     case 0xF:
         return (destination & ldr) != 0;
@@ -77,10 +73,17 @@ static bool matches_logical(const struct vlapic_cpu *cpu, uint32_t route, uint32
     }
 }
 
-static bool matches(const struct vlapic_request *q, const struct vlapic_cpu *cpu)
+static bool matches_logical(const struct vlapic_cpu *cpu, uint32_t route, uint32_t destination)
 {
-    uint32_t route = vlapic_load_acquire(&cpu->route);
+    if ((route & VLAPIC_ROUTE_EXTD) != 0) {
+        return (destination >> 16) == ((cpu->apic_id >> 4) & 0xFFFFu) &&
+               ((destination >> (cpu->apic_id & 0xFu)) & 1u) != 0;
+    }
+    return destination <= 0xFF && matches_xapic_logical(route, destination);
+}
 
+static inline bool matches(const struct vlapic_request *q, const struct vlapic_cpu *cpu, uint32_t route)
+{
     if ((route & VLAPIC_ROUTE_EN) == 0) {
         return false;
     }
@@ -151,119 +154,271 @@ struct vlapic_cpu *vlapic_core_route_next(const struct vlapic_vm *vm, uint32_t f
     return NULL;
 }
 
-static void list(struct targets *t, const struct vlapic_request *q, struct vlapic_cpu *cpu)
+static inline uint32_t route_of(const struct vlapic_cpu *cpu)
 {
-    if (cpu != NULL && t->count < MAX_LISTED && matches(q, cpu)) {
-        t->list[t->count++] = cpu;
+    return vlapic_load_acquire(&cpu->route);
+}
+
+static vlapic_always_inline uint32_t deliver(const struct vlapic_request *q, struct vlapic_cpu *cpu, uint32_t route)
+{
+    enum vlapic_posted posted = vlapic_post(cpu, route, q->delivery, q->vector, q->level);
+
+    vlapic_kick(cpu, posted);
+    return vlapic_is_accepted(posted);
+}
+
+/* Tables mostly name vCPUs in the order of their IDs. */
+static inline void add_candidate(struct outcome *o, struct vlapic_cpu *cpu, uint32_t route)
+{
+    uint32_t at = o->count;
+
+    if ((route & VLAPIC_ROUTE_SOFTWARE_ENABLED) == 0 || o->count == MAX_LISTED) {
+        return;
+    }
+    for (; at > 0 && o->candidates[at - 1]->apic_id > cpu->apic_id; at--) {
+        o->candidates[at] = o->candidates[at - 1];
+    }
+    o->candidates[at] = cpu;
+    o->count++;
+}
+
+/* The message is for this vCPU. */
+static vlapic_always_inline void meet(struct outcome *o, const struct vlapic_request *q, struct vlapic_cpu *cpu, uint32_t route)
+{
+    if (q->arbitrated) {
+        add_candidate(o, cpu, route);
+    } else {
+        o->accepted += deliver(q, cpu, route);
     }
 }
 
-/* vCPUs in xAPIC mode whose ID register does not hold their whole ID: those with the same low byte may match. */
-static void list_aliases(const struct vlapic_vm *vm, struct targets *t, const struct vlapic_request *q)
+static void ask(struct outcome *o, const struct vlapic_request *q, struct vlapic_cpu *cpu)
 {
-    uint32_t low = q->destination & 0xFFu;
+    uint32_t route;
 
-    t->all = vm->config.max_apic_id >= MAX_LISTED * 256;
-    for (uint32_t id = low; !t->all && id <= vm->config.max_apic_id; id += 256) {
-        if (id != q->destination) {
-            list(t, q, by_id(vm, id));
+    if (cpu != NULL) {
+        route = route_of(cpu);
+        if (matches(q, cpu, route)) {
+            meet(o, q, cpu, route);
         }
     }
 }
 
-static void find_physical(const struct vlapic_vm *vm, struct targets *t, const struct vlapic_request *q)
+static void find_physical(const struct vlapic_vm *vm, struct outcome *o, const struct vlapic_request *q)
 {
     bool aliases = q->destination > 0xFF ? vm->config.dest_alias : vlapic_load_acquire(&vm->wide_ids) != 0;
 
-    if (vlapic_load_acquire(&vm->odd_ids) != 0) {
-        t->all = true;
+    /* In xAPIC mode the ID register may not hold the whole ID: those with the same low byte may match, if they are few. */
+    if (vlapic_load_acquire(&vm->odd_ids) != 0 || (aliases && vm->config.max_apic_id >= MAX_LISTED * 256)) {
+        o->all = true;
         return;
     }
-    list(t, q, by_id(vm, q->destination));
-    if (aliases) {
-        list_aliases(vm, t, q);
-    }
-}
-
-/* Slots and IDs may name the same vCPU while its mode changes: each look-up takes those of its own mode only. */
-static void list_in_mode(struct targets *t, const struct vlapic_request *q, struct vlapic_cpu *cpu, uint32_t extd)
-{
-    if (cpu != NULL && (vlapic_load_acquire(&cpu->route) & VLAPIC_ROUTE_EXTD) == extd) {
-        list(t, q, cpu);
-    }
-}
-
-static void find_logical(const struct vlapic_vm *vm, struct targets *t, const struct vlapic_request *q)
-{
-    uint32_t cluster = q->destination >> 16;
-    uint32_t narrow = q->destination <= 0xFF ? q->destination : 0;
-
-    if (narrow != 0 && vlapic_load_acquire(&vm->odd_logical) != 0) {
-        t->all = true;
-        return;
-    }
-    for (uint32_t bits = q->destination & 0xFFFFu; bits != 0; bits &= bits - 1) {
-        list_in_mode(t, q, by_id(vm, cluster * 16 + vlapic_bit_index(bits)), VLAPIC_ROUTE_EXTD);
-    }
-    if (narrow == 0 || vlapic_load_acquire(&vm->slots_used) == 0) {
-        return;
-    }
-    for (uint32_t bits = narrow; bits != 0; bits &= bits - 1) {
-        list_in_mode(t, q, vlapic_load_acquire(&vm->flat[vlapic_bit_index(bits)]), 0);
-    }
-    for (uint32_t bits = narrow & 0xFu; bits != 0; bits &= bits - 1) {
-        uint32_t slot = (narrow >> 4) * 4 + vlapic_bit_index(bits);
-
-        list_in_mode(t, q, vlapic_load_acquire(&vm->cluster[slot]), 0);
-    }
-}
-
-static void find(const struct vlapic_vm *vm, struct targets *t, const struct vlapic_request *q)
-{
-    t->count = 0;
-    t->all = false;
-    if (q->shorthand == VLAPIC_SHORTHAND_SELF) {
-        list(t, q, q->sender);
-    } else if (q->shorthand != VLAPIC_SHORTHAND_NONE || is_broadcast(vm, q, false)) {
-        t->all = true;
-    } else if (q->logical) {
-        find_logical(vm, t, q);
-    } else {
-        find_physical(vm, t, q);
-    }
-}
-
-/* --- delivering --------------------------------------------------------------------------------------------------------- */
-
-static uint32_t deliver(const struct vlapic_request *q, struct vlapic_cpu *cpu)
-{
-    return vlapic_core_post(cpu, q->delivery, q->vector, q->level) ? 1 : 0;
-}
-
-static bool is_candidate(const struct vlapic_cpu *cpu)
-{
-    return (vlapic_load_acquire(&cpu->route) & VLAPIC_ROUTE_SOFTWARE_ENABLED) != 0;
-}
-
-/* Walks the targets by ascending APIC ID: the next one at or after `from`, NULL at the end. */
-static struct vlapic_cpu *next_target(const struct vlapic_vm *vm, const struct targets *t,
-                                      const struct vlapic_request *q, uint32_t from)
-{
-    struct vlapic_cpu *best = NULL;
-
-    if (t->all) {
-        do {
-            best = vlapic_core_route_next(vm, from);
-            from = best != NULL ? best->apic_id + 1 : from;
-        } while (best != NULL && !matches(q, best));
-        return best;
-    }
-    for (uint32_t i = 0; i < t->count; i++) {
-        if (t->list[i]->apic_id >= from && (best == NULL || t->list[i]->apic_id < best->apic_id)) {
-            best = t->list[i];
+    ask(o, q, by_id(vm, q->destination));
+    for (uint32_t id = q->destination & 0xFFu; aliases && id <= vm->config.max_apic_id; id += 256) {
+        if (id != q->destination) {
+            ask(o, q, by_id(vm, id));
         }
     }
-    return best;
+}
+
+/* Slots and IDs may name the same vCPU while its mode changes: each look-up takes those of its own mode only. In x2APIC mode the
+ * logical ID is the place in the table of IDs. */
+static inline void ask_x2apic_cluster(const struct vlapic_vm *vm, struct outcome *o, const struct vlapic_request *q)
+{
+    const uint32_t in_mode = VLAPIC_ROUTE_EN | VLAPIC_ROUTE_EXTD;
+    uint32_t first = (q->destination >> 16) * 16;
+
+    for (uint32_t bits = q->destination & 0xFFFFu; bits != 0; bits &= bits - 1) {
+        struct vlapic_cpu *cpu = by_id(vm, first + vlapic_bit_index(bits));
+        uint32_t route = cpu != NULL ? route_of(cpu) : 0;
+
+        if ((route & in_mode) == in_mode) {
+            meet(o, q, cpu, route);
+        }
+    }
+}
+
+/* Whoever is rightly in a slot has the slot's one bit in its LDR; `rest` is what its route word has besides. */
+static vlapic_noinline void ask_slots(struct outcome *o, const struct vlapic_request *q, struct vlapic_cpu *const *slots, uint32_t bits,
+                             uint32_t rest)
+{
+    const uint32_t mask = VLAPIC_ROUTE_EN | VLAPIC_ROUTE_EXTD | VLAPIC_ROUTE_LOGICAL(0xF, 0xFF);
+
+    for (; bits != 0; bits &= bits - 1) {
+        struct vlapic_cpu *cpu = vlapic_load_acquire(&slots[vlapic_bit_index(bits)]);
+        uint32_t route = cpu != NULL ? route_of(cpu) : 0;
+
+        if ((route & mask) == (rest | VLAPIC_ROUTE_LOGICAL(0, bits & -bits))) {
+            meet(o, q, cpu, route);
+        }
+    }
+}
+
+/* Whole tables are passed over that nobody is in; they are entered before the route word says so. */
+static void find_logical(const struct vlapic_vm *vm, struct outcome *o, const struct vlapic_request *q)
+{
+    uint32_t destination = q->destination;
+
+    if (destination <= 0xFF && vlapic_load_acquire(&vm->odd_logical) != 0) {
+        o->all = true;
+        return;
+    }
+    if (vlapic_load_acquire(&vm->x2apic_cpus) != 0) {
+        ask_x2apic_cluster(vm, o, q);
+    }
+    if (destination > 0xFF) {
+        return;
+    }
+    if (vlapic_load_acquire(&vm->flat_used) != 0) {
+        ask_slots(o, q, vm->flat, destination, VLAPIC_ROUTE_EN | VLAPIC_ROUTE_LOGICAL(0xF, 0));
+    }
+    if (vlapic_load_acquire(&vm->cluster_used) != 0) {
+        ask_slots(o, q, &vm->cluster[(destination >> 4) * 4], destination & 0xFu,
+                  VLAPIC_ROUTE_EN | VLAPIC_ROUTE_LOGICAL(0, destination & 0xF0u));
+    }
+}
+
+static void find(const struct vlapic_vm *vm, struct outcome *o, const struct vlapic_request *q)
+{
+    o->count = 0;
+    o->accepted = 0;
+    o->all = false;
+    if (q->shorthand == VLAPIC_SHORTHAND_SELF) {
+        ask(o, q, q->sender);
+    } else if (q->shorthand != VLAPIC_SHORTHAND_NONE || is_broadcast(vm, q, false)) {
+        o->all = true;
+    } else if (q->logical) {
+        find_logical(vm, o, q);
+    } else {
+        find_physical(vm, o, q);
+    }
+}
+
+/* --- delivering ------------------------------------------------------------------------------------------------------------- */
+
+int32_t vlapic_core_send_plain(struct vlapic_vm *vm, uint32_t destination, uint8_t delivery, uint8_t vector, bool level)
+{
+    enum vlapic_posted posted;
+    struct vlapic_cpu *cpu;
+    uint32_t route;
+
+    /* FFh is a broadcast to some. Otherwise, with no irregular ID about, whoever has the ID is the one. */
+    if (vlapic_unlikely(destination == 0xFF || destination > vm->plain_limit ||
+                        vlapic_load_acquire(&vm->irregular_ids) != 0)) {
+        return -1;
+    }
+    cpu = vlapic_load_acquire(&vm->by_id[destination]);
+    if (vlapic_unlikely(cpu == NULL)) {
+        return 0;
+    }
+    route = route_of(cpu);
+    if (vlapic_unlikely((route & VLAPIC_ROUTE_EN) == 0)) {
+        return 0;
+    }
+    posted = vlapic_post(cpu, route, delivery, vector, level);
+    vlapic_kick(cpu, posted);
+    return vlapic_is_accepted(posted);
+}
+
+/*
+ * Whom a message to many concerns. For shorthands and broadcasts the route word says it by a mask; `exact` is for what the tables
+ * cannot express: then each vCPU is asked.
+ */
+struct audience {
+    const struct vlapic_cpu *except;
+    uint32_t mask, value;
+    bool exact;
+};
+
+static struct audience audience_of(const struct vlapic_vm *vm, const struct vlapic_request *q)
+{
+    struct audience a = { .mask = VLAPIC_ROUTE_EN, .value = VLAPIC_ROUTE_EN };
+
+    if (q->shorthand == VLAPIC_SHORTHAND_OTHERS) {
+        a.except = q->sender;
+    } else if (q->shorthand == VLAPIC_SHORTHAND_NONE) {
+        /* An FFh from outside may be a broadcast to those in xAPIC mode, and a plain destination to the others. */
+        a.exact = !is_broadcast(vm, q, true);
+    }
+    return a;
+}
+
+static vlapic_noinline bool matches_exactly(const struct vlapic_request *q, const struct vlapic_cpu *cpu, uint32_t route)
+{
+    return matches(q, cpu, route);
+}
+
+static inline bool concerns(const struct audience *a, const struct vlapic_request *q, const struct vlapic_cpu *cpu, uint32_t route)
+{
+    return (route & a->mask) == a->value && cpu != a->except &&
+           (!vlapic_unlikely(a->exact) || matches_exactly(q, cpu, route));
+}
+
+/* Kicks that are due are handed to the host in batches if it takes them. */
+#define KICK_BATCH 16u
+
+struct kicks {
+    uint32_t count;
+    void *cookies[KICK_BATCH];
+};
+
+static void flush_kicks(const struct vlapic_vm *vm, struct kicks *kicks)
+{
+    if (kicks->count != 0) {
+        vm->host.kick_many(vm->config.cookie, kicks->cookies, kicks->count);
+        kicks->count = 0;
+    }
+}
+
+static vlapic_noinline void kick_later(const struct vlapic_vm *vm, struct kicks *kicks, struct vlapic_cpu *cpu)
+{
+    if (vm->host.kick_many == NULL) {
+        vm->host.kick(cpu->cookie);
+        return;
+    }
+    kicks->cookies[kicks->count++] = cpu->cookie;
+    if (kicks->count == KICK_BATCH) {
+        flush_kicks(vm, kicks);
+    }
+}
+
+/* To those of the 64 IDs from `first` on whose bit is set; returns how many accepted. */
+static inline uint32_t fan_out(const struct vlapic_vm *vm, const struct vlapic_request *q, const struct audience *a,
+                               struct kicks *kicks, uint32_t first, uint64_t bits)
+{
+    const uint8_t delivery = q->delivery, vector = q->vector;
+    const bool level = q->level;
+    uint32_t accepted = 0;
+
+    for (; bits != 0; bits &= bits - 1) {
+        struct vlapic_cpu *cpu = vlapic_load_acquire(&vm->by_id[first + vlapic_bit_index(bits)]);
+        uint32_t route = cpu != NULL ? route_of(cpu) : 0; /* NULL: leaving at this moment */
+
+        if (concerns(a, q, cpu, route)) {
+            enum vlapic_posted posted = vlapic_post(cpu, route, delivery, vector, level);
+
+            accepted += vlapic_is_accepted(posted);
+            if (vlapic_is_kick_due(posted)) {
+                kick_later(vm, kicks, cpu);
+            }
+        }
+    }
+    return accepted;
+}
+
+/* The present ones by ascending ID. */
+static vlapic_noinline uint32_t deliver_to_all(const struct vlapic_vm *vm, const struct vlapic_request *q)
+{
+    const struct audience a = audience_of(vm, q);
+    uint32_t accepted = 0;
+    struct kicks kicks;
+
+    kicks.count = 0;
+    for (uint32_t word = next_word(vm, 0); word != UINT32_MAX; word = next_word(vm, word + 1)) {
+        accepted += fan_out(vm, q, &a, &kicks, word * 64, vlapic_load_relaxed(&vm->present[word]));
+    }
+    flush_kicks(vm, &kicks);
+    return accepted;
 }
 
 static uint32_t choose(const struct vlapic_vm *vm, uint8_t vector, uint32_t count)
@@ -276,50 +431,62 @@ static uint32_t choose(const struct vlapic_vm *vm, uint8_t vector, uint32_t coun
     return choice % count;
 }
 
-/* The candidates are counted, then the chosen one is walked to. If one drops out in between, the last one left takes it. */
-static uint32_t deliver_arbitrated(const struct vlapic_vm *vm, const struct targets *t, const struct vlapic_request *q)
+static uint32_t deliver_to_candidate(const struct vlapic_vm *vm, const struct outcome *o, const struct vlapic_request *q)
 {
-    struct vlapic_cpu *cpu, *chosen = NULL;
-    uint32_t count = 0, skip;
+    struct vlapic_cpu *chosen;
 
-    for (cpu = next_target(vm, t, q, 0); cpu != NULL; cpu = next_target(vm, t, q, cpu->apic_id + 1)) {
-        count += is_candidate(cpu);
-    }
-    if (count == 0) {
+    if (o->count == 0) {
         return 0;
     }
-    skip = choose(vm, q->vector, count);
-    for (cpu = next_target(vm, t, q, 0); cpu != NULL; cpu = next_target(vm, t, q, cpu->apic_id + 1)) {
-        if (is_candidate(cpu)) {
-            chosen = cpu;
-            if (skip-- == 0) {
-                break;
+    chosen = o->candidates[choose(vm, q->vector, o->count)];
+    return deliver(q, chosen, route_of(chosen));
+}
+
+/* Walks the candidates among all by ascending APIC ID: tells their count, up to `limit` of them, and the last one met. */
+static uint32_t walk_candidates(const struct vlapic_vm *vm, const struct vlapic_request *q, uint32_t limit, struct vlapic_cpu **last)
+{
+    struct audience a = audience_of(vm, q);
+    uint32_t count = 0;
+
+    a.mask |= VLAPIC_ROUTE_SOFTWARE_ENABLED;
+    a.value |= VLAPIC_ROUTE_SOFTWARE_ENABLED;
+    for (uint32_t word = next_word(vm, 0); word != UINT32_MAX; word = next_word(vm, word + 1)) {
+        for (uint64_t bits = vlapic_load_relaxed(&vm->present[word]); bits != 0; bits &= bits - 1) {
+            struct vlapic_cpu *cpu = vlapic_load_acquire(&vm->by_id[word * 64 + vlapic_bit_index(bits)]);
+
+            if (cpu != NULL && concerns(&a, q, cpu, route_of(cpu))) {
+                *last = cpu;
+                if (++count == limit) {
+                    return count;
+                }
             }
         }
     }
-    return chosen != NULL ? deliver(q, chosen) : 0;
+    return count;
+}
+
+/* The candidates are counted, then the chosen one is walked to. If some drop out in between, the last one left takes it. */
+static uint32_t deliver_to_one_of_all(const struct vlapic_vm *vm, const struct vlapic_request *q)
+{
+    struct vlapic_cpu *chosen = NULL;
+    uint32_t count = walk_candidates(vm, q, UINT32_MAX, &chosen);
+
+    if (count == 0) {
+        return 0;
+    }
+    walk_candidates(vm, q, choose(vm, q->vector, count) + 1, &chosen);
+    return deliver(q, chosen, route_of(chosen));
 }
 
 uint32_t vlapic_core_send(struct vlapic_vm *vm, const struct vlapic_request *q)
 {
-    struct targets t;
-    uint32_t accepted = 0;
+    struct outcome o;
 
-    find(vm, &t, q);
-    if (q->arbitrated) {
-        return deliver_arbitrated(vm, &t, q);
+    find(vm, &o, q);
+    if (o.all) {
+        return q->arbitrated ? deliver_to_one_of_all(vm, q) : deliver_to_all(vm, q);
     }
-    for (uint32_t i = 0; i < t.count && !t.all; i++) {
-        accepted += deliver(q, t.list[i]);
-    }
-    if (t.all) {
-        struct vlapic_cpu *cpu = next_target(vm, &t, q, 0);
-
-        for (; cpu != NULL; cpu = next_target(vm, &t, q, cpu->apic_id + 1)) {
-            accepted += deliver(q, cpu);
-        }
-    }
-    return accepted;
+    return q->arbitrated ? deliver_to_candidate(vm, &o, q) : o.accepted;
 }
 
 /* --- the tables' upkeep, by each vCPU's owner ---------------------------------------------------------------------------- */
@@ -352,10 +519,13 @@ static struct vlapic_cpu **slot_of(struct vlapic_vm *vm, uint32_t entry)
     return entry < ENTRY_CLUSTER(0) ? &vm->flat[entry - ENTRY_FLAT(0)] : &vm->cluster[entry - ENTRY_CLUSTER(0)];
 }
 
-static uint32_t odd_id_flags(const struct vlapic_cpu *cpu, uint32_t route)
+static uint32_t mode_flags(const struct vlapic_cpu *cpu, uint32_t route)
 {
-    if ((route & VLAPIC_ROUTE_EN) == 0 || (route & VLAPIC_ROUTE_EXTD) != 0) {
+    if ((route & VLAPIC_ROUTE_EN) == 0) {
         return 0;
+    }
+    if ((route & VLAPIC_ROUTE_EXTD) != 0) {
+        return IN_X2APIC;
     }
     if (VLAPIC_ROUTE_ID8(route) != (cpu->apic_id & 0xFFu)) {
         return ODD_ID;
@@ -363,32 +533,53 @@ static uint32_t odd_id_flags(const struct vlapic_cpu *cpu, uint32_t route)
     return cpu->apic_id > 0xFFu ? WIDE_ID : 0;
 }
 
+static void count_flags(struct vlapic_vm *vm, uint32_t flags, uint32_t by)
+{
+    if ((flags & IN_X2APIC) != 0) {
+        vlapic_fetch_add(&vm->x2apic_cpus, by);
+    }
+    if ((flags & ODD_ID) != 0) {
+        vlapic_fetch_add(&vm->odd_ids, by);
+    }
+    if ((flags & WIDE_ID) != 0) {
+        vlapic_fetch_add(&vm->wide_ids, by);
+    }
+    if ((flags & (ODD_ID | WIDE_ID)) != 0) {
+        vlapic_fetch_add(&vm->irregular_ids, by);
+    }
+}
+
+static uint32_t *uses_of(struct vlapic_vm *vm, uint32_t entry)
+{
+    if (entry == ENTRY_ODD) {
+        return &vm->odd_logical;
+    }
+    return entry < ENTRY_CLUSTER(0) ? &vm->flat_used : &vm->cluster_used;
+}
+
+/* Takes the slot, and says what was taken: a logical ID that is in use already is odd. */
+static uint32_t enter_slot(struct vlapic_cpu *cpu, uint32_t entry)
+{
+    struct vlapic_cpu *nobody = NULL;
+
+    if (entry == NO_ENTRY) {
+        return NO_ENTRY;
+    }
+    if (entry != ENTRY_ODD && !vlapic_compare_swap(slot_of(cpu->vm, entry), &nobody, cpu)) {
+        entry = ENTRY_ODD;
+    }
+    vlapic_fetch_add(uses_of(cpu->vm, entry), 1u);
+    return entry;
+}
+
 /* Counts are raised before, and lowered after, the route word speaks accordingly: a reader may go the slow way for nothing,
  * but never the fast way wrongly. */
 static uint32_t enter_tables(struct vlapic_cpu *cpu, uint32_t route)
 {
-    struct vlapic_vm *vm = cpu->vm;
-    uint32_t flags = odd_id_flags(cpu, route);
-    uint32_t entry = logical_entry(route);
+    uint32_t flags = mode_flags(cpu, route);
 
-    if (flags == ODD_ID) {
-        vlapic_fetch_add(&vm->odd_ids, 1u);
-    } else if (flags == WIDE_ID) {
-        vlapic_fetch_add(&vm->wide_ids, 1u);
-    }
-    if (entry != NO_ENTRY && entry != ENTRY_ODD) {
-        struct vlapic_cpu *nobody = NULL;
-
-        if (vlapic_compare_swap(slot_of(vm, entry), &nobody, cpu)) {
-            vlapic_fetch_add(&vm->slots_used, 1u);
-        } else {
-            entry = ENTRY_ODD; /* the logical ID is in use already */
-        }
-    }
-    if (entry == ENTRY_ODD) {
-        vlapic_fetch_add(&vm->odd_logical, 1u);
-    }
-    return entry | flags;
+    count_flags(cpu->vm, flags, 1u);
+    return enter_slot(cpu, logical_entry(route)) | flags;
 }
 
 static void leave_tables(struct vlapic_cpu *cpu, uint32_t contribution)
@@ -396,17 +587,14 @@ static void leave_tables(struct vlapic_cpu *cpu, uint32_t contribution)
     struct vlapic_vm *vm = cpu->vm;
     uint32_t entry = contribution & 0xFFu;
 
-    if ((contribution & ODD_ID) != 0) {
-        vlapic_fetch_add(&vm->odd_ids, UINT32_MAX);
-    } else if ((contribution & WIDE_ID) != 0) {
-        vlapic_fetch_add(&vm->wide_ids, UINT32_MAX);
+    count_flags(vm, contribution, UINT32_MAX);
+    if (entry == NO_ENTRY) {
+        return;
     }
-    if (entry == ENTRY_ODD) {
-        vlapic_fetch_add(&vm->odd_logical, UINT32_MAX);
-    } else if (entry != NO_ENTRY) {
+    if (entry != ENTRY_ODD) {
         vlapic_store_release(slot_of(vm, entry), NULL);
-        vlapic_fetch_add(&vm->slots_used, UINT32_MAX);
     }
+    vlapic_fetch_add(uses_of(vm, entry), UINT32_MAX);
 }
 
 static uint32_t route_word(const struct vlapic_cpu *cpu)
@@ -417,7 +605,8 @@ static uint32_t route_word(const struct vlapic_cpu *cpu)
 
     return id | ldr << 8 | dfr << 16 | (vlapic_is_enabled(cpu) ? VLAPIC_ROUTE_EN : 0) |
            (vlapic_is_x2apic(cpu) ? VLAPIC_ROUTE_EXTD : 0) |
-           (vlapic_is_software_enabled(cpu) ? VLAPIC_ROUTE_SOFTWARE_ENABLED : 0);
+           (vlapic_is_software_enabled(cpu) ? VLAPIC_ROUTE_SOFTWARE_ENABLED : 0) |
+           (cpu->backend->post != NULL ? VLAPIC_ROUTE_BACKEND_POSTS : 0);
 }
 
 void vlapic_core_route_update(struct vlapic_cpu *cpu)

@@ -33,7 +33,7 @@ static void get_lvts(const struct vlapic_cpu *cpu, struct vlapic_cpu_state *stat
 /* An INIT that was reported but not taken is still to be done by whoever goes on from this state. */
 static void get_events(const struct vlapic_cpu *cpu, struct vlapic_cpu_state *state)
 {
-    uint64_t lines = vlapic_load_acquire(&cpu->work);
+    uint32_t lines = vlapic_load_acquire(&cpu->lines);
     bool init = (cpu->events & VLAPIC_WORK_INIT) != 0 || cpu->init_handed_over;
 
     state->events = (init ? VLAPIC_EVENT_INIT : 0) | ((cpu->events & VLAPIC_WORK_SIPI) != 0 ? VLAPIC_EVENT_SIPI : 0) |
@@ -41,8 +41,8 @@ static void get_events(const struct vlapic_cpu *cpu, struct vlapic_cpu_state *st
                     ((cpu->events & VLAPIC_WORK_SMI) != 0 ? VLAPIC_EVENT_SMI : 0) |
                     ((cpu->events & VLAPIC_WORK_EXTINT) != 0 ? VLAPIC_EVENT_EXTINT : 0) |
                     (cpu->wait_for_sipi ? VLAPIC_EVENT_WAIT_FOR_SIPI : 0) |
-                    ((lines & VLAPIC_WORK_LINE(0)) != 0 ? VLAPIC_EVENT_LINE0 : 0) |
-                    ((lines & VLAPIC_WORK_LINE(1)) != 0 ? VLAPIC_EVENT_LINE1 : 0);
+                    ((lines & 1u) != 0 ? VLAPIC_EVENT_LINE0 : 0) |
+                    ((lines & 2u) != 0 ? VLAPIC_EVENT_LINE1 : 0);
     state->sipi_vector = (uint32_t)(cpu->events >> VLAPIC_WORK_SIPI_SHIFT) & 0xFFu;
 }
 
@@ -96,9 +96,7 @@ static void require(struct verdict *v, bool good, enum vlapic_status status, con
 
 static uint32_t reg_bits(const struct vlapic_vm *vm, uint32_t offset)
 {
-    const struct vlapic_reg *reg = vlapic_core_reg_find(vm, offset);
-
-    return reg != NULL ? vlapic_core_reg_mask(vm, reg, reg->writable) : 0;
+    return vlapic_slot_at(vm, offset)->writable;
 }
 
 static bool is_x2apic(const struct vlapic_cpu_state *s)
@@ -176,7 +174,7 @@ static void check_vectors(struct verdict *v, const uint32_t words[8], bool enabl
 
 static void check_ier(struct verdict *v, const struct vlapic_cpu *cpu, const struct vlapic_cpu_state *s)
 {
-    bool exists = vlapic_core_reg_find(cpu->vm, VLAPIC_REG_IER) != NULL;
+    bool exists = vlapic_reg_exists(cpu->vm, VLAPIC_REG_IER);
 
     for (uint32_t w = 0; w < 8; w++) {
         require(v, exists || s->ier[w] == UINT32_MAX, VLAPIC_MISMATCH, "ier");
@@ -273,10 +271,10 @@ static void put_registers(struct vlapic_cpu *cpu, const struct vlapic_cpu_state 
 
 static void put_events(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *s)
 {
-    uint64_t lines = ((s->events & VLAPIC_EVENT_LINE0) != 0 ? VLAPIC_WORK_LINE(0) : 0) |
-                     ((s->events & VLAPIC_EVENT_LINE1) != 0 ? VLAPIC_WORK_LINE(1) : 0);
+    uint32_t lines = ((s->events & VLAPIC_EVENT_LINE0) != 0 ? 1u : 0) | ((s->events & VLAPIC_EVENT_LINE1) != 0 ? 2u : 0);
 
-    vlapic_exchange(&cpu->work, lines);
+    vlapic_exchange(&cpu->work, 0);
+    vlapic_exchange(&cpu->lines, lines);
     cpu->events = ((s->events & VLAPIC_EVENT_INIT) != 0 ? VLAPIC_WORK_INIT : 0) |
                   ((s->events & VLAPIC_EVENT_SIPI) != 0 ? VLAPIC_WORK_SIPI : 0) |
                   ((s->events & VLAPIC_EVENT_NMI) != 0 ? VLAPIC_WORK_NMI : 0) |
@@ -293,7 +291,7 @@ static void replace(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *s, en
     uint64_t old_base = cpu->apic_base;
 
     vlapic_core_reset_registers(cpu);
-    cpu->apic_base = s->apic_base;
+    vlapic_core_set_base(cpu, s->apic_base);
     put_registers(cpu, s);
     put_events(cpu, s);
     vlapic_core_derive(cpu);

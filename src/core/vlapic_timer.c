@@ -104,12 +104,19 @@ static bool settle_count(struct vlapic_cpu *cpu, uint64_t now)
     return true;
 }
 
-static void settle_deadline(struct vlapic_cpu *cpu)
+static void settle_deadline_at(struct vlapic_cpu *cpu, uint64_t tsc)
 {
-    if (cpu->timer.deadline != 0 && now_tsc(cpu) >= cpu->timer.deadline) {
+    if (cpu->timer.deadline != 0 && tsc >= cpu->timer.deadline) {
         cpu->timer.deadline = 0;
         disarm(cpu);
         fire(cpu);
+    }
+}
+
+static void settle_deadline(struct vlapic_cpu *cpu)
+{
+    if (cpu->timer.deadline != 0) {
+        settle_deadline_at(cpu, now_tsc(cpu));
     }
 }
 
@@ -177,20 +184,23 @@ uint32_t vlapic_core_read_current_count(struct vlapic_cpu *cpu, uint32_t offset)
 
 void vlapic_core_write_initial_count(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
 {
+    uint64_t now;
+
     if (!counts(cpu)) {
         return;
     }
-    vlapic_core_timer_settle(cpu);
+    now = now_ns(cpu);
+    (void)settle_count(cpu, now);
     vlapic_put(cpu, offset, value);
     if (value == 0) {
         stop(cpu);
         return;
     }
-    cpu->timer.origin_ns = now_ns(cpu);
+    cpu->timer.origin_ns = now;
     cpu->timer.phase = 0;
     cpu->timer.due = (uint64_t)value << cpu->timer.shift;
     cpu->timer.running = true;
-    arm(cpu, cpu->timer.origin_ns);
+    arm(cpu, now);
 }
 
 /*
@@ -250,20 +260,25 @@ enum vlapic_access vlapic_core_deadline_read(struct vlapic_cpu *cpu, uint64_t *v
 /* Disabling the APIC returns the mode to one-shot, in which writes are ignored. */
 enum vlapic_access vlapic_core_deadline_write(struct vlapic_cpu *cpu, uint64_t value)
 {
+    uint64_t tsc;
+
     if (!cpu->vm->config.tsc_deadline) {
         return VLAPIC_ACCESS_GP;
     }
     if (cpu->timer.mode != VLAPIC_TIMER_DEADLINE) {
         return VLAPIC_ACCESS_DONE;
     }
-    settle_deadline(cpu);
+    if ((value | cpu->timer.deadline) == 0) {
+        return VLAPIC_ACCESS_DONE;
+    }
+    tsc = now_tsc(cpu);
+    settle_deadline_at(cpu, tsc); /* the former one */
     cpu->timer.deadline = value;
-    if (value == 0) {
-        disarm(cpu);
-    } else if (now_tsc(cpu) >= value) {
-        settle_deadline(cpu);
-    } else {
+    settle_deadline_at(cpu, tsc);
+    if (cpu->timer.deadline != 0) {
         arm_deadline(cpu);
+    } else {
+        disarm(cpu);
     }
     return VLAPIC_ACCESS_DONE;
 }

@@ -87,7 +87,7 @@ static enum vlapic_status check_backend(const struct vlapic_backend *backend)
     if (backend->abi != VLAPIC_BACKEND_ABI || backend->size < sizeof(*backend)) {
         return VLAPIC_BAD_ABI;
     }
-    if (backend->name == NULL || backend->post == NULL || backend->collect == NULL) {
+    if (backend->name == NULL || (backend->post == NULL) != (backend->collect == NULL)) {
         return VLAPIC_INVALID;
     }
     return VLAPIC_OK;
@@ -151,6 +151,8 @@ static void place(struct vlapic_vm *vm, const struct vlapic_vm_config *config, c
     vm->present = (uint64_t *)(void *)(memory + parts->present);
     vm->summary = (uint64_t *)(void *)(memory + parts->summary);
     vm->summary_words = parts->summary_words;
+    vm->plain_limit = config->dest_alias && config->max_apic_id > 0xFF ? 0xFF : config->max_apic_id;
+    vlapic_core_reg_resolve(vm);
 }
 
 enum vlapic_status vlapic_vm_create(void *memory, size_t bytes, const struct vlapic_vm_config *config,

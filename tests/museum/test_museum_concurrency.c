@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE /* CPU affinity */
 #include "museum.h"
+#include "posting_backend.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -115,7 +116,7 @@ static enum vlapic_post interrupted_post(void *cpu_state, uint8_t vector, bool l
     enum vlapic_post verdict;
 
     interlude(&before_post);
-    verdict = vlapic_backend_soft.post(cpu_state, vector, level);
+    verdict = posting_backend.post(cpu_state, vector, level);
     interlude(&after_post);
     return verdict;
 }
@@ -142,7 +143,7 @@ static unsigned read_data(void)
 
 static bool reading_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
 {
-    bool news = vlapic_backend_soft.collect(cpu_state, posted, level);
+    bool news = posting_backend.collect(cpu_state, posted, level);
 
     if (news)
         seen = read_data();
@@ -152,7 +153,7 @@ static bool reading_collect(void *cpu_state, struct vlapic_vectors *posted, stru
 /* Callbacks that record nothing; the backend is `soft`, with a place to stop before and behind its post. */
 static void start(unsigned count)
 {
-    interrupted = vlapic_backend_soft;
+    interrupted = posting_backend;
     interrupted.post = interrupted_post;
     interrupted.collect = reading_collect;
     seen = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The museum, section C: posting against taking, with real threads and with forced schedules. See museum.h. */
 #include "museum_threads.h"
+#include "posting_backend.h"
 
 #include <stdlib.h>
 
@@ -39,7 +40,7 @@ static void run(void (**hook)(void))
 
 static enum vlapic_post stopping_post(void *cpu_state, uint8_t vector, bool level)
 {
-    enum vlapic_post verdict = vlapic_backend_soft.post(cpu_state, vector, level);
+    enum vlapic_post verdict = posting_backend.post(cpu_state, vector, level);
 
     run(&after_post);
     return verdict;
@@ -47,7 +48,7 @@ static enum vlapic_post stopping_post(void *cpu_state, uint8_t vector, bool leve
 
 static bool stopping_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
 {
-    bool found = vlapic_backend_soft.collect(cpu_state, posted, level);
+    bool found = posting_backend.collect(cpu_state, posted, level);
 
     run(&after_collect);
     return found;
@@ -65,7 +66,7 @@ static struct vlapic_backend stopping;
 static void start_stopping(void)
 {
     after_post = after_collect = after_isr_change = NULL;
-    stopping = vlapic_backend_soft;
+    stopping = posting_backend;
     stopping.post = stopping_post;
     stopping.collect = stopping_collect;
     stopping.changed = stopping_changed;
@@ -156,7 +157,7 @@ static void museum_067_the_trigger_mode_is_there_before_the_request(void **state
 static void *post_to_backend(void *cpu_state)
 {
     do {
-        vlapic_backend_soft.post(cpu_state, 0x61, posts % 2 == 0);
+        posting_backend.post(cpu_state, 0x61, posts % 2 == 0);
         posts++;
     } while (museum_wait(&handled, posts));
     return NULL;
@@ -168,7 +169,7 @@ static bool collect_from_backend(void *cpu_state)
     struct vlapic_vectors posted, level;
     bool good;
 
-    if (!vlapic_backend_soft.collect(cpu_state, &posted, &level))
+    if (!posting_backend.collect(cpu_state, &posted, &level))
         return true;
     good = posted.word[1] == bit && (level.word[1] & bit) == (handled % 2 == 0 ? bit : 0);
     museum_set(&handled, handled + 1);
@@ -178,7 +179,7 @@ static bool collect_from_backend(void *cpu_state)
 static void museum_067_a_backend_hands_over_vector_and_mode_together(void **state)
 {
     /* Xen, KVM: the same order, where it is made: the backend's post against its collect. */
-    size_t bytes = (vlapic_backend_soft.cpu_state_bytes + 63u) / 64u * 64u;
+    size_t bytes = (posting_backend.cpu_state_bytes + 63u) / 64u * 64u;
     void *cpu_state = aligned_alloc(64, bytes);
     pthread_t thread;
     bool good = true;

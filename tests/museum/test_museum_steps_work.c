@@ -1,32 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The museum, sections C and D: the mailbox between senders and a vCPU, with instrumented atomics. Whoever is on the
- * other side gets its turn before each atomic operation of vlapic_work.c. See museum.h.
+ * other side gets its turn before each atomic operation of vlapic_post.c and vlapic_work.c. See museum.h.
  */
-#include "vlapic_atomic.h"
-
 #include "museum_steps.h"
-
-#undef vlapic_load_relaxed
-#undef vlapic_load_acquire
-#undef vlapic_load_seq
-#undef vlapic_store_release
-#undef vlapic_exchange
-#undef vlapic_fetch_or
-#undef vlapic_fetch_and
-#undef vlapic_compare_swap
-#define vlapic_load_relaxed(p) (museum_step(), __atomic_load_n((p), __ATOMIC_SEQ_CST))
-#define vlapic_load_acquire(p) (museum_step(), __atomic_load_n((p), __ATOMIC_SEQ_CST))
-#define vlapic_load_seq(p) (museum_step(), __atomic_load_n((p), __ATOMIC_SEQ_CST))
-#define vlapic_store_release(p, v) (museum_step(), __atomic_store_n((p), (v), __ATOMIC_SEQ_CST))
-#define vlapic_exchange(p, v) (museum_step(), __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST))
-#define vlapic_fetch_or(p, v) (museum_step(), __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
-#define vlapic_fetch_and(p, v) (museum_step(), __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST))
-#define vlapic_compare_swap(p, expected, v)                                                                            \
-    (museum_step(), __atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-/* Takes the place of the library's object of the same name. */
-#include "vlapic_work.c"
-
 #include "museum_smp.h"
 
 static struct fake_vm fake;

@@ -107,6 +107,8 @@ uint32_t fake_choose_lowest(void *vm_cookie, uint8_t vector, uint32_t count)
 
 /* ---- life of a VM ---- */
 
+const struct vlapic_backend *fake_backend = &vlapic_backend_soft;
+
 void fake_vm_prepare(struct fake_vm *f, enum vlapic_vendor vendor)
 {
     memset(f, 0, sizeof *f);
@@ -125,7 +127,7 @@ void fake_vm_prepare(struct fake_vm *f, enum vlapic_vendor vendor)
         .timer_arm_tsc = fake_arm_tsc,
     };
     f->config.host = &f->ops;
-    f->config.backend = &vlapic_backend_soft;
+    f->config.backend = fake_backend;
     f->config.cookie = f;
     for (unsigned i = 0; i < FAKE_KIND_COUNT; i++)
         f->expect[i] = i != FAKE_CHOOSE_LOWEST;

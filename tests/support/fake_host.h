@@ -66,7 +66,10 @@ struct fake_vm {
     void (*on_eoi_broadcast)(struct fake_vm *f, uint8_t vector);
 };
 
-/* Fills f->config with the defaults for the vendor, soft backend, fake ops, max_apic_id 254. choose_lowest is NULL in the table
+/* The backend of VMs prepared from now on; soft unless a test's main() runs its group on another one too. */
+extern const struct vlapic_backend *fake_backend;
+
+/* Fills f->config with the defaults for the vendor, fake_backend, fake ops, max_apic_id 254. choose_lowest is NULL in the table
  * unless the test sets f->ops.choose_lowest = fake_choose_lowest. now_tsc and timer_arm_tsc are there. */
 void fake_vm_prepare(struct fake_vm *f, enum vlapic_vendor vendor);
 uint32_t fake_choose_lowest(void *vm_cookie, uint8_t vector, uint32_t count);

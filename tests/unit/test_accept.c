@@ -3,6 +3,7 @@
  * Acceptance of Fixed messages: IRR, ISR and TMR, the two steps of taking a vector, the acknowledge cycle.
  */
 #include "fake_host.h"
+#include "posting_backend.h"
 #include "reception.h"
 
 static struct fake_vm host;
@@ -567,5 +568,8 @@ int main(void)
         cmocka_unit_test(acknowledge_does_not_look_at_software_enable),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("soft", tests, NULL, NULL);
+
+    fake_backend = &posting_backend;
+    return failed + cmocka_run_group_tests_name("posting backend", tests, NULL, NULL);
 }

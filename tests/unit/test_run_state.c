@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Who is kicked when: include/vlapic/run.h, docs/CONCURRENCY.md. The threads are real in test_threads.c. */
 #include "fake_host.h"
+#include "posting_backend.h"
 
 static struct fake_vm fake;
 static struct vlapic_cpu *cpu;
@@ -231,5 +232,8 @@ int main(void)
         TEST(loading_and_putting_need_no_backend_op),
         cmocka_unit_test(the_backend_hears_of_load_put_enter_and_exit),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("soft", tests, NULL, NULL);
+
+    fake_backend = &posting_backend;
+    return failed + cmocka_run_group_tests_name("posting backend", tests, NULL, NULL);
 }

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is posted to one vCPU: by the embedder past all addressing, and, behind vlapic_mailbox.h, what is not a plain vector. Intel SDM
+ * 3A, "Interrupt Acceptance for Fixed Interrupts", "Delivery Mode".
+ */
+#include "vlapic_mailbox.h"
+
+void vlapic_core_notify(struct vlapic_cpu *cpu, uint64_t bit)
+{
+    vlapic_kick(cpu, vlapic_announce(cpu, bit));
+}
+
+/* An INIT voids a SIPI that is older; of several SIPIs the first is kept. */
+static uint64_t with_init_or_sipi(uint64_t work, uint8_t delivery, uint8_t vector)
+{
+    if (delivery == VLAPIC_DELIVERY_INIT) {
+        return (work & ~(VLAPIC_WORK_SIPI | VLAPIC_WORK_SIPI_VECTOR)) | VLAPIC_WORK_INIT;
+    }
+    if ((work & VLAPIC_WORK_SIPI) != 0) {
+        return work;
+    }
+    return work | VLAPIC_WORK_SIPI | (uint64_t)vector << VLAPIC_WORK_SIPI_SHIFT;
+}
+
+static enum vlapic_posted post_init_or_sipi(struct vlapic_cpu *cpu, uint8_t delivery, uint8_t vector)
+{
+    uint64_t old = vlapic_load_relaxed(&cpu->work);
+    uint64_t updated;
+
+    do {
+        updated = with_init_or_sipi(old, delivery, vector);
+    } while (!vlapic_compare_swap(&cpu->work, &old, updated));
+    return updated != old ? vlapic_kick_if_away(cpu) : VLAPIC_POSTED;
+}
+
+enum vlapic_posted vlapic_core_post_event(struct vlapic_cpu *cpu, uint32_t route, uint8_t delivery, uint8_t vector)
+{
+    switch (delivery) {
+    case VLAPIC_DELIVERY_SMI:
+        return vlapic_announce(cpu, VLAPIC_WORK_SMI);
+    case VLAPIC_DELIVERY_NMI:
+        return vlapic_announce(cpu, VLAPIC_WORK_NMI);
+    case VLAPIC_DELIVERY_INIT:
+    case VLAPIC_DELIVERY_SIPI:
+        return post_init_or_sipi(cpu, delivery, vector);
+    case VLAPIC_DELIVERY_EXTINT:
+        /* Implementation choice: as a Fixed one, it is not accepted while software-disabled. */
+        return (route & VLAPIC_ROUTE_SOFTWARE_ENABLED) != 0 ? vlapic_announce(cpu, VLAPIC_WORK_EXTINT) : VLAPIC_REFUSED;
+    default:
+        return VLAPIC_REFUSED;
+    }
+}
+
+static enum vlapic_posted refuse_vector(struct vlapic_cpu *cpu)
+{
+    enum vlapic_posted posted = vlapic_announce(cpu, VLAPIC_WORK_BAD_VECTOR);
+
+    return posted == VLAPIC_POSTED_KICK ? VLAPIC_REFUSED_KICK : VLAPIC_REFUSED;
+}
+
+enum vlapic_posted vlapic_core_post_other(struct vlapic_cpu *cpu, uint32_t route, uint8_t vector, bool level)
+{
+    if ((route & VLAPIC_ROUTE_SOFTWARE_ENABLED) == 0) {
+        return VLAPIC_REFUSED;
+    }
+    if (vector < 16) {
+        return refuse_vector(cpu);
+    }
+    if (cpu->backend->post(cpu->backend_state, vector, level) != VLAPIC_POST_KICK) {
+        return VLAPIC_POSTED;
+    }
+    return vlapic_announce(cpu, VLAPIC_WORK_POSTED);
+}
+
+bool vlapic_cpu_post(struct vlapic_cpu *cpu, uint8_t vector, bool level)
+{
+    uint32_t route = vlapic_load_acquire(&cpu->route);
+    enum vlapic_posted posted;
+
+    if ((route & VLAPIC_ROUTE_EN) == 0) {
+        return false;
+    }
+    posted = vlapic_post_vector(cpu, route, vector, level);
+    vlapic_kick(cpu, posted);
+    return vlapic_is_accepted(posted);
+}
+
+void vlapic_cpu_timer_expired(struct vlapic_cpu *cpu)
+{
+    vlapic_core_notify(cpu, VLAPIC_WORK_TIMER);
+}
