@@ -36,17 +36,6 @@ static vlapic_cold void refuse_slot(struct vlapic_cpu *cpu, const struct vlapic_
     }
 }
 
-static inline uint32_t read_slot(struct vlapic_cpu *cpu, uint32_t offset)
-{
-    const struct vlapic_slot *slot = vlapic_slot_at(cpu->vm, offset);
-
-    if (vlapic_unlikely((slot->xapic & VLAPIC_REG_RO) == 0)) {
-        refuse_slot(cpu, slot);
-        return 0;
-    }
-    return read_register(cpu, slot, offset);
-}
-
 static inline void write_slot(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
 {
     const struct vlapic_slot *slot = vlapic_slot_at(cpu->vm, offset);
@@ -58,23 +47,48 @@ static inline void write_slot(struct vlapic_cpu *cpu, uint32_t offset, uint32_t 
     write_register(cpu, slot, offset, value);
 }
 
-static vlapic_cold uint64_t read_narrow(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length)
+/* Reads that are not just what the block holds. */
+static vlapic_noinline enum vlapic_access read_computed(struct vlapic_cpu *cpu, const struct vlapic_slot *slot, uint32_t offset,
+                                                        uint64_t *value)
+{
+    if ((slot->xapic & VLAPIC_REG_RO) != 0) {
+        *value = read_register(cpu, slot, offset);
+    } else {
+        refuse_slot(cpu, slot);
+        *value = 0;
+    }
+    return VLAPIC_ACCESS_DONE;
+}
+
+static inline enum vlapic_access read_slot(struct vlapic_cpu *cpu, uint32_t offset, uint64_t *value)
+{
+    const struct vlapic_slot *slot = vlapic_slot_at(cpu->vm, offset);
+
+    if (vlapic_unlikely((slot->xapic & VLAPIC_REG_RO) == 0 || slot->read != NULL)) {
+        return read_computed(cpu, slot, offset, value);
+    }
+    *value = vlapic_get(cpu, offset);
+    return VLAPIC_ACCESS_DONE;
+}
+
+static vlapic_cold enum vlapic_access read_narrow(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length, uint64_t *value)
 {
     if (!is_well_formed(offset, length)) {
         cpu->stats.bad_reads++;
-        return 0;
+        *value = 0;
+        return VLAPIC_ACCESS_DONE;
     }
-    return (read_slot(cpu, offset & ~15u) >> (8 * (offset & 15u))) & (length == 1 ? 0xFFu : 0xFFFFu);
+    (void)read_slot(cpu, offset & ~15u, value);
+    *value = (*value >> (8 * (offset & 15u))) & (length == 1 ? 0xFFu : 0xFFFFu);
+    return VLAPIC_ACCESS_DONE;
 }
 
 static inline enum vlapic_access read_window(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length, uint64_t *value)
 {
     if (vlapic_unlikely(length != REGISTER_BYTES || (offset & 15u) != 0)) {
-        *value = read_narrow(cpu, offset, length);
-    } else {
-        *value = read_slot(cpu, offset);
+        return read_narrow(cpu, offset, length, value);
     }
-    return VLAPIC_ACCESS_DONE;
+    return read_slot(cpu, offset, value);
 }
 
 static vlapic_cold enum vlapic_access settle_and_read(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length,
@@ -154,18 +168,28 @@ static enum vlapic_access count_fault(struct vlapic_cpu *cpu, enum vlapic_access
     return access == VLAPIC_ACCESS_GP ? fault(cpu) : access;
 }
 
+/* The ICR alone has 64 bits. */
+static vlapic_noinline enum vlapic_access x2apic_read_computed(struct vlapic_cpu *cpu, const struct vlapic_slot *slot, uint32_t offset,
+                                                               uint64_t *value)
+{
+    if (!vlapic_is_x2apic(cpu) || (slot->x2apic & VLAPIC_REG_RO) == 0) {
+        return fault(cpu);
+    }
+    *value = read_register(cpu, slot, offset);
+    if (offset == VLAPIC_REG_ICR_LOW) {
+        *value |= (uint64_t)vlapic_get(cpu, VLAPIC_REG_ICR_HIGH) << 32;
+    }
+    return VLAPIC_ACCESS_DONE;
+}
+
 static inline enum vlapic_access x2apic_read(struct vlapic_cpu *cpu, uint32_t offset, uint64_t *value)
 {
     const struct vlapic_slot *slot = vlapic_slot_at(cpu->vm, offset);
 
-    if (!vlapic_is_x2apic(cpu) || (slot->x2apic & VLAPIC_REG_RO) == 0) {
-        return fault(cpu);
+    if (vlapic_unlikely(!vlapic_is_x2apic(cpu) || (slot->x2apic & VLAPIC_REG_RO) == 0 || slot->read != NULL)) {
+        return x2apic_read_computed(cpu, slot, offset, value);
     }
-    /* SEOI alone is write-only in xAPIC mode and readable here. */
-    *value = slot->xapic == VLAPIC_REG_WO ? 0 : read_register(cpu, slot, offset);
-    if (offset == VLAPIC_REG_ICR_LOW) {
-        *value |= (uint64_t)vlapic_get(cpu, VLAPIC_REG_ICR_HIGH) << 32;
-    }
+    *value = vlapic_get(cpu, offset);
     return VLAPIC_ACCESS_DONE;
 }
 

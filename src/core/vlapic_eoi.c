@@ -48,6 +48,14 @@ void vlapic_core_write_eoi(struct vlapic_cpu *cpu, uint32_t offset, uint32_t val
     complete(cpu, cpu->in_service);
 }
 
+/* Readable in x2APIC mode alone. */
+uint32_t vlapic_core_read_seoi(struct vlapic_cpu *cpu, uint32_t offset)
+{
+    (void)cpu;
+    (void)offset;
+    return 0;
+}
+
 void vlapic_core_write_seoi(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
 {
     uint32_t vector = value;

@@ -123,6 +123,12 @@ static inline void send(struct vlapic_cpu *cpu, uint32_t low, uint32_t destinati
     send_checked(cpu, low, destination);
 }
 
+/* Not a plain read because in x2APIC mode the high half comes along (vlapic_access.c). */
+uint32_t vlapic_core_read_icr_low(struct vlapic_cpu *cpu, uint32_t offset)
+{
+    return vlapic_get(cpu, offset);
+}
+
 /* Delivery is complete when the write is: delivery status never shows 1. */
 void vlapic_core_write_icr_low(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
 {

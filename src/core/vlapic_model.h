@@ -278,6 +278,7 @@ static inline void vlapic_core_check_derived(const struct vlapic_cpu *cpu)
 
 /* --- vlapic_eoi.c ---------------------------------------------------------------------------------------------------- */
 void vlapic_core_write_eoi(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value);
+uint32_t vlapic_core_read_seoi(struct vlapic_cpu *cpu, uint32_t offset);
 void vlapic_core_write_seoi(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value);
 
 /* --- vlapic_esr.c ---------------------------------------------------------------------------------------------------- */
@@ -301,6 +302,7 @@ uint32_t vlapic_core_read_ext_feature(struct vlapic_cpu *cpu, uint32_t offset);
 void vlapic_core_write_ier(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value);
 
 /* --- vlapic_icr.c ---------------------------------------------------------------------------------------------------- */
+uint32_t vlapic_core_read_icr_low(struct vlapic_cpu *cpu, uint32_t offset);
 void vlapic_core_write_icr_low(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value);
 void vlapic_core_write_x2apic_icr(struct vlapic_cpu *cpu, uint64_t value);
 void vlapic_core_write_self_ipi(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value);
