@@ -47,12 +47,12 @@ struct bench_row {
     const char *name;
     unsigned vcpus;
     enum bench_mode mode;
-    unsigned burst;          /* operations a burst */
-    unsigned per;            /* divides: targets an operation, or 1 */
-    unsigned locked;         /* floor, for one of `per`: locked operations */
-    unsigned calls;          /* calls through a pointer */
-    unsigned clocks;         /* clock reads */
-    uint32_t argument;       /* the row's own */
+    unsigned burst;    /* operations a burst */
+    unsigned per;      /* divides: targets an operation, or 1 */
+    unsigned locked;   /* floor, for one of `per`: locked operations */
+    unsigned calls;    /* calls through a pointer */
+    unsigned clocks;   /* clock reads */
+    uint32_t argument; /* the row's own */
     void (*prepare)(struct bench_machine *m, const struct bench_row *row);
     void (*run)(struct bench_machine *m, const struct bench_row *row); /* the burst */
     bool (*check)(struct bench_machine *m, const struct bench_row *row);

@@ -17,7 +17,8 @@ static int failures;
 static void write_json(const char *name, double ns, double floor_ns)
 {
     if (json != NULL) {
-        fprintf(json, "%s\n  {\"name\": \"%s\", \"ns\": %.3f, \"floor_ns\": %.3f}", json_first ? "[" : ",", name, ns, floor_ns);
+        fprintf(json, "%s\n  {\"name\": \"%s\", \"ns\": %.3f, \"floor_ns\": %.3f}", json_first ? "[" : ",", name, ns,
+                floor_ns);
         json_first = false;
     }
 }
@@ -51,11 +52,12 @@ static void run_row(const struct bench_row *row, const struct bench_floor *floor
     } else {
         struct bench_result result = bench_measure(m, row);
         /* One call is the embedder's, into the library. */
-        double floor_ns = row->locked * floor_of->locked + (row->calls + 1) * floor_of->call + row->clocks * floor_of->clock;
+        double floor_ns = row->locked * floor_of->locked + (row->calls + 1) * floor_of->call +
+                          row->clocks * floor_of->clock;
 
         failures += !result.correct;
-        printf("%-32s %9.2f %9.2f %7.2f   %4.2f%s\n", row->name, result.ns, floor_ns, result.ns / floor_ns, result.spread,
-               result.correct ? "" : "  WRONG RESULT");
+        printf("%-32s %9.2f %9.2f %7.2f   %4.2f%s\n", row->name, result.ns, floor_ns, result.ns / floor_ns,
+               result.spread, result.correct ? "" : "  WRONG RESULT");
         write_json(row->name, result.ns, floor_ns);
     }
     bench_machine_free(m);

@@ -104,10 +104,11 @@ static bool simulate(unsigned count, unsigned step)
     arm_timers(m);
     armed = since(start);
     vlapic_vm_layout(&m->config, &layout);
-    printf("%6u vCPUs, IDs to %7u: create %6.0f ns, boot %6.0f ns a vCPU; IPI there and taken %5.0f ns; timer %5.0f ns; "
-           "VM %zu bytes, vCPU %zu bytes\n",
-           count, (count - 1) * step, made / count, booted / count, sent / (count * PEERS), armed / count, layout.bytes,
-           m->cpu_stride);
+    printf(
+        "%6u vCPUs, IDs to %7u: create %6.0f ns, boot %6.0f ns a vCPU; IPI there and taken %5.0f ns; timer %5.0f ns; "
+        "VM %zu bytes, vCPU %zu bytes\n",
+        count, (count - 1) * step, made / count, booted / count, sent / (count * PEERS), armed / count, layout.bytes,
+        m->cpu_stride);
     bench_machine_free(m);
     return started == count - 1 && taken == count * PEERS;
 }

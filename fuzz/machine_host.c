@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The fuzzers' host: callbacks with what each call must be, clocks and host timers, a backend that watches what it is told. */
 #include "machine_internal.h"
+#include "posting_backend.h"
 
 /* --- callbacks ------------------------------------------------------------------------------------------------------------- */
 
@@ -78,6 +79,15 @@ static void kick(void *cookie)
     c->kicked = true;
 }
 
+static void kick_many(void *vm_cookie, void *const *cpu_cookies, uint32_t count)
+{
+    (void)vm_cookie;
+    MUST(count >= 1 && count <= 16);
+    for (uint32_t i = 0; i < count; i++) {
+        kick(cpu_cookies[i]);
+    }
+}
+
 static void eoi_notify(void *cookie, uint8_t vector, bool level)
 {
     struct machine_cpu *c = cookie;
@@ -124,10 +134,10 @@ static bool on_cpu_thread(void *cookie)
 
 /* --- the watching backend: vectors go through `soft`, the registers lie in a page ------------------------------------------ */
 
-#define SOFT_STATE_BYTES 64u
+#define POSTING_STATE_BYTES 64u
 
 struct watched_cpu {
-    uint8_t soft[SOFT_STATE_BYTES];
+    uint8_t posting[POSTING_STATE_BYTES];
     struct machine_cpu *owner;
 };
 
@@ -145,7 +155,7 @@ static enum vlapic_status watched_init(void *state, void *vm_state, struct vlapi
 static enum vlapic_post watched_post(void *state, uint8_t vector, bool level)
 {
     MUST(vector >= 16);
-    return vlapic_backend_soft.post(((struct watched_cpu *)state)->soft, vector, level);
+    return posting_backend.post(((struct watched_cpu *)state)->posting, vector, level);
 }
 
 static bool watched_collect(void *state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
@@ -153,7 +163,7 @@ static bool watched_collect(void *state, struct vlapic_vectors *posted, struct v
     struct watched_cpu *watched = state;
 
     MUST(!watched->owner->in_guest || watched->owner->machine->notified);
-    return vlapic_backend_soft.collect(watched->soft, posted, level);
+    return posting_backend.collect(watched->posting, posted, level);
 }
 
 static void watched_enter(void *state)
@@ -210,6 +220,7 @@ void machine_set_host(struct machine *m)
         .timer_arm_tsc = m->config.tsc_deadline ? arm_tsc : NULL,
         .choose_lowest = m->chooser ? choose_lowest : NULL,
         .on_cpu_thread = on_cpu_thread,
+        .kick_many = m->watched ? kick_many : NULL,
     };
     m->config.host = &m->ops;
     m->config.cookie = m;

@@ -18,7 +18,8 @@ static inline uint32_t read_register(struct vlapic_cpu *cpu, const struct vlapic
     return slot->read != NULL ? slot->read(cpu, offset) : vlapic_get(cpu, offset);
 }
 
-static inline void write_register(struct vlapic_cpu *cpu, const struct vlapic_slot *slot, uint32_t offset, uint32_t value)
+static inline void write_register(struct vlapic_cpu *cpu, const struct vlapic_slot *slot, uint32_t offset,
+                                  uint32_t value)
 {
     value &= slot->writable;
     if (slot->write != NULL) {
@@ -48,8 +49,8 @@ static inline void write_slot(struct vlapic_cpu *cpu, uint32_t offset, uint32_t 
 }
 
 /* Reads that are not just what the block holds. */
-static vlapic_noinline enum vlapic_access read_computed(struct vlapic_cpu *cpu, const struct vlapic_slot *slot, uint32_t offset,
-                                                        uint64_t *value)
+static vlapic_noinline enum vlapic_access read_computed(struct vlapic_cpu *cpu, const struct vlapic_slot *slot,
+                                                        uint32_t offset, uint64_t *value)
 {
     if ((slot->xapic & VLAPIC_REG_RO) != 0) {
         *value = read_register(cpu, slot, offset);
@@ -71,7 +72,8 @@ static inline enum vlapic_access read_slot(struct vlapic_cpu *cpu, uint32_t offs
     return VLAPIC_ACCESS_DONE;
 }
 
-static vlapic_cold enum vlapic_access read_narrow(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length, uint64_t *value)
+static vlapic_cold enum vlapic_access read_narrow(struct vlapic_cpu *cpu, uint32_t offset, uint32_t length,
+                                                  uint64_t *value)
 {
     if (!is_well_formed(offset, length)) {
         cpu->stats.bad_reads++;
@@ -169,8 +171,8 @@ static enum vlapic_access count_fault(struct vlapic_cpu *cpu, enum vlapic_access
 }
 
 /* The ICR alone has 64 bits. */
-static vlapic_noinline enum vlapic_access x2apic_read_computed(struct vlapic_cpu *cpu, const struct vlapic_slot *slot, uint32_t offset,
-                                                               uint64_t *value)
+static vlapic_noinline enum vlapic_access x2apic_read_computed(struct vlapic_cpu *cpu, const struct vlapic_slot *slot,
+                                                               uint32_t offset, uint64_t *value)
 {
     if (!vlapic_is_x2apic(cpu) || (slot->x2apic & VLAPIC_REG_RO) == 0) {
         return fault(cpu);
@@ -199,7 +201,8 @@ static inline enum vlapic_access x2apic_write(struct vlapic_cpu *cpu, uint32_t o
     bool is_icr = offset == VLAPIC_REG_ICR_LOW; /* which alone has 64 bits */
     uint64_t checked = is_icr ? (uint32_t)value : value;
 
-    if (vlapic_unlikely(!vlapic_is_x2apic(cpu) || (slot->x2apic & VLAPIC_REG_WO) == 0 || (checked & ~(uint64_t)slot->valid) != 0)) {
+    if (vlapic_unlikely(!vlapic_is_x2apic(cpu) || (slot->x2apic & VLAPIC_REG_WO) == 0 ||
+                        (checked & ~(uint64_t)slot->valid) != 0)) {
         return fault(cpu);
     }
     if (is_icr) {

@@ -52,7 +52,8 @@ static inline enum vlapic_posted vlapic_announce(struct vlapic_cpu *cpu, uint64_
 #endif
 #endif
 #if defined(__SANITIZE_THREAD__) || defined(NO_FENCES)
-#define LOOK_FIRST 0 /* the sanitizer does not know fences: it would see no order between the caller's stores and the handler */
+#define LOOK_FIRST                                                                                                     \
+    0 /* the sanitizer does not know fences: it would see no order between the caller's stores and the handler */
 #else
 #define LOOK_FIRST 1
 #endif
@@ -98,7 +99,8 @@ static inline enum vlapic_post vlapic_post_here(struct vlapic_cpu *cpu, uint8_t 
 }
 
 /* accept() of the reference for a message from elsewhere. */
-static vlapic_always_inline enum vlapic_posted vlapic_post_vector(struct vlapic_cpu *cpu, uint32_t route, uint8_t vector, bool level)
+static vlapic_always_inline enum vlapic_posted vlapic_post_vector(struct vlapic_cpu *cpu, uint32_t route,
+                                                                  uint8_t vector, bool level)
 {
     const uint32_t rule = VLAPIC_ROUTE_SOFTWARE_ENABLED | VLAPIC_ROUTE_BACKEND_POSTS;
 
@@ -106,14 +108,16 @@ static vlapic_always_inline enum vlapic_posted vlapic_post_vector(struct vlapic_
         return vlapic_core_post_other(cpu, route, vector, level);
     }
     /* [P1] that was news is a locked operation. So a look is enough to see that another has done [P2]. */
-    if (vlapic_post_here(cpu, vector, level) == VLAPIC_POST_NONE || (vlapic_load_seq(&cpu->work) & VLAPIC_WORK_POSTED) != 0) {
+    if (vlapic_post_here(cpu, vector, level) == VLAPIC_POST_NONE ||
+        (vlapic_load_seq(&cpu->work) & VLAPIC_WORK_POSTED) != 0) {
         return VLAPIC_POSTED;
     }
     return vlapic_announce(cpu, VLAPIC_WORK_POSTED);
 }
 
 /* A message for this vCPU, whose route word is `route` and has EN set. */
-static vlapic_always_inline enum vlapic_posted vlapic_post(struct vlapic_cpu *cpu, uint32_t route, uint8_t delivery, uint8_t vector, bool level)
+static vlapic_always_inline enum vlapic_posted vlapic_post(struct vlapic_cpu *cpu, uint32_t route, uint8_t delivery,
+                                                           uint8_t vector, bool level)
 {
     if (vlapic_unlikely(delivery > VLAPIC_DELIVERY_LOWEST)) {
         return vlapic_core_post_event(cpu, route, delivery, vector);

@@ -73,7 +73,7 @@ struct vlapic_cpu {
     /* mailbox: all that a sender touches for an edge, in one cache line */
     uint64_t work;
     uint32_t route;
-    uint32_t run_state; /* enum vlapic_run_state; written by the owner, read by senders */
+    uint32_t run_state;   /* enum vlapic_run_state; written by the owner, read by senders */
     struct vlapic_vm *vm; /* fixed, as the cookie */
     void *cookie;
     uint64_t posted[4]; /* vectors on their way to IRR, unless the backend carries them */
@@ -114,9 +114,9 @@ struct vlapic_cpu {
 struct vlapic_slot {
     uint32_t (*read)(struct vlapic_cpu *cpu, uint32_t offset);              /* NULL: what the block holds */
     void (*write)(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value); /* NULL: store */
-    uint32_t writable; /* bits that a write changes */
-    uint32_t valid;    /* bits that may be 1 in a WRMSR */
-    uint8_t xapic;     /* enum vlapic_reg_access */
+    uint32_t writable;                                                      /* bits that a write changes */
+    uint32_t valid;                                                         /* bits that may be 1 in a WRMSR */
+    uint8_t xapic;                                                          /* enum vlapic_reg_access */
     uint8_t x2apic;
 };
 
@@ -324,7 +324,8 @@ struct vlapic_request {
 
 /* Delivers to one physical destination, if it is one that the table of IDs alone can answer: returns 0 or 1, how many accepted,
  * else -1, and the message is to be sent by vlapic_core_send(). */
-int32_t vlapic_core_send_plain(struct vlapic_vm *vm, uint32_t destination, uint8_t delivery, uint8_t vector, bool level);
+int32_t vlapic_core_send_plain(struct vlapic_vm *vm, uint32_t destination, uint8_t delivery, uint8_t vector,
+                               bool level);
 /* Delivers; returns how many accepted. */
 uint32_t vlapic_core_send(struct vlapic_vm *vm, const struct vlapic_request *request);
 /* Owner: tells senders what the registers now say of mode, ID, LDR, DFR and SVR. */

@@ -46,7 +46,8 @@ static inline uint32_t deliver(struct vlapic_vm *vm, const struct vlapic_message
         return 0;
     }
     if (!message->logical) {
-        accepted = vlapic_core_send_plain(vm, message->destination, (uint8_t)message->delivery, message->vector, message->level);
+        accepted = vlapic_core_send_plain(vm, message->destination, (uint8_t)message->delivery, message->vector,
+                                          message->level);
     }
     return accepted >= 0 ? (uint32_t)accepted : send_logical_or_odd(vm, message);
 }
@@ -96,7 +97,8 @@ enum vlapic_access vlapic_vm_msi(struct vlapic_vm *vm, uint64_t address, uint32_
     }
     /* Most are Fixed and edge triggered, to one APIC ID of eight bits. */
     if ((address & (HIGH_BITS | ADDRESS_LOGICAL)) == 0 && (data & (VLAPIC_DELIVERY_MASK | DATA_LEVEL)) == 0) {
-        count = vlapic_core_send_plain(vm, (uint32_t)(address >> 12) & 0xFFu, VLAPIC_DELIVERY_FIXED, (uint8_t)data, false);
+        count = vlapic_core_send_plain(vm, (uint32_t)(address >> 12) & 0xFFu, VLAPIC_DELIVERY_FIXED, (uint8_t)data,
+                                       false);
     }
     if (count < 0) {
         count = (int32_t)deliver_decoded(vm, address, data);

@@ -183,7 +183,8 @@ static inline void add_candidate(struct outcome *o, struct vlapic_cpu *cpu, uint
 }
 
 /* The message is for this vCPU. */
-static vlapic_always_inline void meet(struct outcome *o, const struct vlapic_request *q, struct vlapic_cpu *cpu, uint32_t route)
+static vlapic_always_inline void meet(struct outcome *o, const struct vlapic_request *q, struct vlapic_cpu *cpu,
+                                      uint32_t route)
 {
     if (q->arbitrated) {
         add_candidate(o, cpu, route);
@@ -239,8 +240,8 @@ static inline void ask_x2apic_cluster(const struct vlapic_vm *vm, struct outcome
 }
 
 /* Whoever is rightly in a slot has the slot's one bit in its LDR; `rest` is what its route word has besides. */
-static vlapic_noinline void ask_slots(struct outcome *o, const struct vlapic_request *q, struct vlapic_cpu *const *slots, uint32_t bits,
-                             uint32_t rest)
+static vlapic_noinline void ask_slots(struct outcome *o, const struct vlapic_request *q,
+                                      struct vlapic_cpu *const *slots, uint32_t bits, uint32_t rest)
 {
     const uint32_t mask = VLAPIC_ROUTE_EN | VLAPIC_ROUTE_EXTD | VLAPIC_ROUTE_LOGICAL(0xF, 0xFF);
 
@@ -343,12 +344,14 @@ static struct audience audience_of(const struct vlapic_vm *vm, const struct vlap
     return a;
 }
 
-static vlapic_noinline bool matches_exactly(const struct vlapic_request *q, const struct vlapic_cpu *cpu, uint32_t route)
+static vlapic_noinline bool matches_exactly(const struct vlapic_request *q, const struct vlapic_cpu *cpu,
+                                            uint32_t route)
 {
     return matches(q, cpu, route);
 }
 
-static inline bool concerns(const struct audience *a, const struct vlapic_request *q, const struct vlapic_cpu *cpu, uint32_t route)
+static inline bool concerns(const struct audience *a, const struct vlapic_request *q, const struct vlapic_cpu *cpu,
+                            uint32_t route)
 {
     return (route & a->mask) == a->value && cpu != a->except &&
            (!vlapic_unlikely(a->exact) || matches_exactly(q, cpu, route));
@@ -431,7 +434,8 @@ static uint32_t choose(const struct vlapic_vm *vm, uint8_t vector, uint32_t coun
     return choice % count;
 }
 
-static uint32_t deliver_to_candidate(const struct vlapic_vm *vm, const struct outcome *o, const struct vlapic_request *q)
+static uint32_t deliver_to_candidate(const struct vlapic_vm *vm, const struct outcome *o,
+                                     const struct vlapic_request *q)
 {
     struct vlapic_cpu *chosen;
 
@@ -443,7 +447,8 @@ static uint32_t deliver_to_candidate(const struct vlapic_vm *vm, const struct ou
 }
 
 /* Walks the candidates among all by ascending APIC ID: tells their count, up to `limit` of them, and the last one met. */
-static uint32_t walk_candidates(const struct vlapic_vm *vm, const struct vlapic_request *q, uint32_t limit, struct vlapic_cpu **last)
+static uint32_t walk_candidates(const struct vlapic_vm *vm, const struct vlapic_request *q, uint32_t limit,
+                                struct vlapic_cpu **last)
 {
     struct audience a = audience_of(vm, q);
     uint32_t count = 0;

@@ -41,8 +41,7 @@ static void get_events(const struct vlapic_cpu *cpu, struct vlapic_cpu_state *st
                     ((cpu->events & VLAPIC_WORK_SMI) != 0 ? VLAPIC_EVENT_SMI : 0) |
                     ((cpu->events & VLAPIC_WORK_EXTINT) != 0 ? VLAPIC_EVENT_EXTINT : 0) |
                     (cpu->wait_for_sipi ? VLAPIC_EVENT_WAIT_FOR_SIPI : 0) |
-                    ((lines & 1u) != 0 ? VLAPIC_EVENT_LINE0 : 0) |
-                    ((lines & 2u) != 0 ? VLAPIC_EVENT_LINE1 : 0);
+                    ((lines & 1u) != 0 ? VLAPIC_EVENT_LINE0 : 0) | ((lines & 2u) != 0 ? VLAPIC_EVENT_LINE1 : 0);
     state->sipi_vector = (uint32_t)(cpu->events >> VLAPIC_WORK_SIPI_SHIFT) & 0xFFu;
 }
 
@@ -271,7 +270,8 @@ static void put_registers(struct vlapic_cpu *cpu, const struct vlapic_cpu_state 
 
 static void put_events(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *s)
 {
-    uint32_t lines = ((s->events & VLAPIC_EVENT_LINE0) != 0 ? 1u : 0) | ((s->events & VLAPIC_EVENT_LINE1) != 0 ? 2u : 0);
+    uint32_t lines = ((s->events & VLAPIC_EVENT_LINE0) != 0 ? 1u : 0) |
+                     ((s->events & VLAPIC_EVENT_LINE1) != 0 ? 2u : 0);
 
     vlapic_exchange(&cpu->work, 0);
     vlapic_exchange(&cpu->lines, lines);

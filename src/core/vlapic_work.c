@@ -160,7 +160,7 @@ void vlapic_cpu_poll(struct vlapic_cpu *cpu, struct vlapic_poll *duty)
 /* Leave the host state, then look once more: see kick_if_away(). */
 static bool go_away(struct vlapic_cpu *cpu, uint32_t run_state)
 {
-    vlapic_exchange(&cpu->run_state, run_state);                                  /* [E1], [H1] */
+    vlapic_exchange(&cpu->run_state, run_state);           /* [E1], [H1] */
     if (cpu->repoll || vlapic_load_seq(&cpu->work) != 0) { /* [E2], [H2] */
         vlapic_store_release(&cpu->run_state, VLAPIC_RUN_HOST);
         return false;

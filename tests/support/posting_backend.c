@@ -24,7 +24,8 @@ static enum vlapic_post post(void *cpu_state, uint8_t vector, bool level)
         __atomic_fetch_and(&cpu->level[word], ~bit, __ATOMIC_SEQ_CST);
     }
     /* Already set: whoever set it makes the core look. */
-    return (__atomic_fetch_or(&cpu->posted[word], bit, __ATOMIC_SEQ_CST) & bit) != 0 ? VLAPIC_POST_NONE : VLAPIC_POST_KICK;
+    return (__atomic_fetch_or(&cpu->posted[word], bit, __ATOMIC_SEQ_CST) & bit) != 0 ? VLAPIC_POST_NONE
+                                                                                     : VLAPIC_POST_KICK;
 }
 
 static bool collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)

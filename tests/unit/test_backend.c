@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the core asks of a backend, and tells it of changes that hardware may mirror: include/vlapic/backend.h. */
 #include "fake_host.h"
+#include "posting_backend.h"
 #include "state_helpers.h"
 
 #include "vlapic_model.h"
@@ -25,13 +26,13 @@ static unsigned collects;
 static bool on_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
 {
     collects++;
-    return vlapic_backend_soft.collect(cpu_state, posted, level);
+    return posting_backend.collect(cpu_state, posted, level);
 }
 
 static int start(void **state)
 {
     (void)state;
-    backend = vlapic_backend_soft;
+    backend = posting_backend;
     backend.changed = on_change;
     backend.collect = on_collect;
     cpu = NULL;

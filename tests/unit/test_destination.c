@@ -428,10 +428,13 @@ static void the_slower_paths_are_taken_only_while_needed(void **state)
         assert_int_equal(fake.vm->odd_ids, rows[row].odd_ids);
         assert_int_equal(fake.vm->wide_ids, rows[row].wide_ids);
         assert_int_equal(fake.vm->odd_logical, rows[row].odd_logical);
-        assert_int_equal(fake.vm->slots_used, rows[row].slots_used);
+        assert_int_equal(fake.vm->flat_used + fake.vm->cluster_used, rows[row].slots_used);
+        assert_int_equal(fake.vm->irregular_ids, rows[row].odd_ids + rows[row].wide_ids);
+        assert_int_equal(fake.vm->x2apic_cpus, (receivers[0].mode == X2APIC) + (receivers[1].mode == X2APIC));
         vlapic_cpu_detach(fake_cpu_at(&fake, 0));
         vlapic_cpu_detach(fake_cpu_at(&fake, 1));
-        assert_int_equal(fake.vm->odd_ids + fake.vm->wide_ids + fake.vm->odd_logical + fake.vm->slots_used, 0);
+        assert_int_equal(fake.vm->odd_ids + fake.vm->wide_ids + fake.vm->irregular_ids + fake.vm->odd_logical, 0);
+        assert_int_equal(fake.vm->flat_used + fake.vm->cluster_used + fake.vm->x2apic_cpus, 0);
         fake_vm_stop(&fake);
     }
 }

@@ -216,6 +216,68 @@ static void the_backend_hears_of_load_put_enter_and_exit(void **state)
     fake_vm_stop(&fake);
 }
 
+/* ---- kick_many ---- */
+
+static struct fake_vm crowd;
+static unsigned batches, batched;
+
+static void kick_many(void *vm_cookie, void *const *cpu_cookies, uint32_t count)
+{
+    assert_ptr_equal(vm_cookie, &crowd);
+    assert_true(count >= 1 && count <= 16);
+    for (uint32_t i = 0; i < count; i++) {
+        /* by ascending ID; number 5 is in the host */
+        unsigned expected = 1 + batched + (batched >= 4);
+
+        assert_ptr_equal(((struct fake_cpu *)cpu_cookies[i])->cpu, fake_cpu_at(&crowd, expected));
+        batched++;
+    }
+    batches++;
+}
+
+static void start_crowd(bool with_kick_many)
+{
+    fake_vm_prepare(&crowd, VLAPIC_VENDOR_INTEL);
+    crowd.ops.kick_many = with_kick_many ? kick_many : NULL;
+    fake_vm_start(&crowd, 40, NULL);
+    for (unsigned i = 1; i < 40; i++) {
+        struct vlapic_poll duty;
+
+        guest_software_enable(fake_cpu_at(&crowd, i));
+        vlapic_cpu_poll(fake_cpu_at(&crowd, i), &duty);
+        if (i != 5) {
+            assert_true(vlapic_cpu_enter(fake_cpu_at(&crowd, i)));
+        }
+    }
+    batches = batched = 0;
+    fake_forget(&crowd);
+}
+
+/* One call for several vCPUs, and the single kick not used: for who is away, once. */
+static void a_message_to_many_kicks_in_batches(void **state)
+{
+    (void)state;
+    start_crowd(true);
+    guest_icr(fake_cpu_at(&crowd, 0), 0, 0xC0041);
+    assert_int_equal(batched, 38);
+    assert_int_equal(batches, 3);
+    assert_int_equal(fake_count(&crowd, FAKE_KICK), 0);
+    guest_icr(fake_cpu_at(&crowd, 0), 0, 0xC0042); /* the notifications are outstanding */
+    assert_int_equal(batched, 38);
+    guest_icr(fake_cpu_at(&crowd, 0), 5u << 24, 0x41); /* one target: the single kick, if any */
+    assert_int_equal(batches, 3);
+    fake_vm_stop(&crowd);
+}
+
+static void without_kick_many_each_is_kicked(void **state)
+{
+    (void)state;
+    start_crowd(false);
+    guest_icr(fake_cpu_at(&crowd, 0), 0, 0xC0041);
+    assert_int_equal(fake_count(&crowd, FAKE_KICK), 38);
+    fake_vm_stop(&crowd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -231,6 +293,8 @@ int main(void)
         TEST(init_and_sipi_kick_when_they_are_news),
         TEST(loading_and_putting_need_no_backend_op),
         cmocka_unit_test(the_backend_hears_of_load_put_enter_and_exit),
+        cmocka_unit_test(a_message_to_many_kicks_in_batches),
+        cmocka_unit_test(without_kick_many_each_is_kicked),
     };
     int failed = cmocka_run_group_tests_name("soft", tests, NULL, NULL);
 
