@@ -43,11 +43,10 @@ enum vlapic_posted vlapic_core_post_event(struct vlapic_cpu *cpu, uint32_t route
     case VLAPIC_DELIVERY_INIT:
     case VLAPIC_DELIVERY_SIPI:
         return post_init_or_sipi(cpu, delivery, vector);
-    case VLAPIC_DELIVERY_EXTINT:
-        /* Implementation choice: as a Fixed one, it is not accepted while software-disabled. */
-        return (route & VLAPIC_ROUTE_SOFTWARE_ENABLED) != 0 ? vlapic_announce(cpu, VLAPIC_WORK_EXTINT) : VLAPIC_REFUSED;
     default:
-        return VLAPIC_REFUSED;
+        /* ExtINT: the reserved mode does not get this far. Implementation choice: as a Fixed one, it is not accepted while
+         * software-disabled. */
+        return (route & VLAPIC_ROUTE_SOFTWARE_ENABLED) != 0 ? vlapic_announce(cpu, VLAPIC_WORK_EXTINT) : VLAPIC_REFUSED;
     }
 }
 

@@ -82,20 +82,11 @@ static bool matches_logical(const struct vlapic_cpu *cpu, uint32_t route, uint32
     return destination <= 0xFF && matches_xapic_logical(route, destination);
 }
 
+/* No shorthand: a destination. */
 static inline bool matches(const struct vlapic_request *q, const struct vlapic_cpu *cpu, uint32_t route)
 {
     if ((route & VLAPIC_ROUTE_EN) == 0) {
         return false;
-    }
-    switch (q->shorthand) {
-    case VLAPIC_SHORTHAND_SELF:
-        return cpu == q->sender;
-    case VLAPIC_SHORTHAND_ALL:
-        return true;
-    case VLAPIC_SHORTHAND_OTHERS:
-        return cpu != q->sender;
-    default:
-        break;
     }
     if (is_broadcast(cpu->vm, q, (route & VLAPIC_ROUTE_EXTD) != 0)) {
         return true;
@@ -128,28 +119,18 @@ static uint32_t next_word(const struct vlapic_vm *vm, uint32_t word)
 
 struct vlapic_cpu *vlapic_core_route_next(const struct vlapic_vm *vm, uint32_t from)
 {
-    uint32_t word = from / 64;
     uint64_t mask = UINT64_MAX << (from % 64);
+    uint32_t word = from <= vm->config.max_apic_id ? from / 64 : UINT32_MAX;
 
-    while (from <= vm->config.max_apic_id) {
-        uint64_t bits = vlapic_load_relaxed(&vm->present[word]) & mask;
-        struct vlapic_cpu *cpu;
+    for (; word != UINT32_MAX; word = next_word(vm, word + 1)) {
+        for (uint64_t bits = vlapic_load_relaxed(&vm->present[word]) & mask; bits != 0; bits &= bits - 1) {
+            struct vlapic_cpu *cpu = vlapic_load_acquire(&vm->by_id[word * 64 + vlapic_bit_index(bits)]);
 
-        if (bits == 0) {
-            word = next_word(vm, word + 1);
-            if (word == UINT32_MAX) {
-                return NULL;
+            if (cpu != NULL) { /* NULL: leaving at this moment */
+                return cpu;
             }
-            mask = UINT64_MAX;
-            from = word * 64;
-            continue;
         }
-        from = word * 64 + vlapic_bit_index(bits);
-        cpu = by_id(vm, from);
-        if (cpu != NULL) {
-            return cpu;
-        }
-        mask &= ~(1ull << (from % 64)); /* leaving at this moment */
+        mask = UINT64_MAX;
     }
     return NULL;
 }
@@ -285,7 +266,7 @@ static void find(const struct vlapic_vm *vm, struct outcome *o, const struct vla
     o->accepted = 0;
     o->all = false;
     if (q->shorthand == VLAPIC_SHORTHAND_SELF) {
-        ask(o, q, q->sender);
+        meet(o, q, q->sender, route_of(q->sender)); /* it has just written its ICR, hence is enabled */
     } else if (q->shorthand != VLAPIC_SHORTHAND_NONE || is_broadcast(vm, q, false)) {
         o->all = true;
     } else if (q->logical) {
