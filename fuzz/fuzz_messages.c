@@ -470,7 +470,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct machine *m = machine_start(&in, MACHINE_CPUS);
 
     m->drift_ns = 0; /* or a timer could be due at any look */
-    machine_run(m, &in, ops, sizeof(ops) / sizeof(ops[0]));
+    machine_run(m, &in, ops, sizeof(ops) / sizeof(ops[0]), MACHINE_MAX_OPS);
     machine_stop(m);
     return 0;
 }

@@ -265,7 +265,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (m->config.x2apic) {
         machine_write_base(m->current, vlapic_cpu_apic_base(m->current->cpu) | VLAPIC_BASE_EXTD);
     }
-    machine_run(m, &in, ops, sizeof(ops) / sizeof(ops[0]));
+    machine_run(m, &in, ops, sizeof(ops) / sizeof(ops[0]), MACHINE_MAX_OPS);
     machine_stop(m);
     return 0;
 }

@@ -375,7 +375,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_input in = { .bytes = data, .left = size };
     struct machine *m = machine_start(&in, 2);
 
-    machine_run(m, &in, ops, sizeof(ops) / sizeof(ops[0]));
+    machine_run(m, &in, ops, sizeof(ops) / sizeof(ops[0]), MACHINE_MAX_OPS);
     machine_stop(m);
     return 0;
 }

@@ -331,9 +331,9 @@ struct vlapic_cpu *machine_come_home(struct machine_cpu *c)
     return c->cpu;
 }
 
-void machine_run(struct machine *m, struct fuzz_input *in, machine_op *const *ops, unsigned count)
+void machine_run(struct machine *m, struct fuzz_input *in, machine_op *const *ops, unsigned count, unsigned max_ops)
 {
-    for (unsigned n = 0; n < MACHINE_MAX_OPS && fuzz_more(in); n++) {
+    for (unsigned n = 0; n < max_ops && fuzz_more(in); n++) {
         uint8_t byte = fuzz_u8(in);
 
         m->current = &m->cpus[(byte >> 6) % m->cpu_count];

@@ -22,7 +22,7 @@
 #include "input.h"
 
 #define MACHINE_CPUS 4u
-/* Operations taken from one input: what comes after them tells a fuzzer nothing new and costs time. */
+/* Operations taken from one input: what comes after them tells a fuzzer little and costs time. */
 #define MACHINE_MAX_OPS 96u
 /* Bytes of an input that describe the VM: see machine_start(). */
 #define MACHINE_HEADER_BYTES 6u
@@ -98,8 +98,8 @@ void machine_stop(struct machine *m);
 
 /* An operation on m->current, its operands taken from the input. */
 typedef void machine_op(struct machine *m, struct fuzz_input *in);
-/* Until the input is used up: a byte's low six bits choose the operation, its upper two the vCPU. */
-void machine_run(struct machine *m, struct fuzz_input *in, machine_op *const *ops, unsigned count);
+/* At most `max_ops`, until the input is used up: a byte's low six bits choose the operation, its upper two the vCPU. */
+void machine_run(struct machine *m, struct fuzz_input *in, machine_op *const *ops, unsigned count, unsigned max_ops);
 
 /* The vCPU's thread is in the host now, as after a VM exit. */
 struct vlapic_cpu *machine_come_home(struct machine_cpu *c);

@@ -6,7 +6,6 @@
 #include "vlapic_model.h"
 
 struct command {
-    uint32_t low;
     uint8_t delivery; /* enum vlapic_delivery */
     uint8_t shorthand;
     uint8_t vector;
@@ -17,7 +16,6 @@ struct command {
 static struct command decode(uint32_t low)
 {
     struct command c = {
-        .low = low,
         .delivery = (uint8_t)((low & VLAPIC_DELIVERY_MASK) >> VLAPIC_DELIVERY_SHIFT),
         .shorthand = (uint8_t)((low & VLAPIC_ICR_SHORTHAND_MASK) >> VLAPIC_ICR_SHORTHAND_SHIFT),
         .vector = (uint8_t)low,

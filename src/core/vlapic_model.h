@@ -67,9 +67,10 @@ struct vlapic_timer {
 #define VLAPIC_WINDOW 0x1000u
 /* Slots of 16 bytes in the register block: through the last extended LVT entry, 570h. */
 #define VLAPIC_SLOTS 0x58u
-#define VLAPIC_REGS_BYTES (VLAPIC_SLOTS * 16u)
+#define VLAPIC_REGS_BYTES ((size_t)VLAPIC_SLOTS * 16u)
 
-struct vlapic_cpu {
+/* Padded on purpose: who writes a cache line decides what lies in it. */
+struct vlapic_cpu { /* NOLINT(clang-analyzer-optin.performance.Padding) */
     /* mailbox: all that a sender touches for an edge, in one cache line */
     uint64_t work;
     uint32_t route;
@@ -262,7 +263,9 @@ uint32_t vlapic_core_highest_unmasked(const struct vlapic_cpu *cpu, uint32_t bas
 /* The vector that the priority rules let through now, -1 for none. A class equal to that of PPR is blocked. */
 static inline int16_t vlapic_deliverable(const struct vlapic_cpu *cpu)
 {
-    return (cpu->pending & 0xF0u) > (vlapic_get(cpu, VLAPIC_REG_PPR) & 0xF0u) ? (int16_t)cpu->pending : (int16_t)-1;
+    bool above = (cpu->pending & 0xF0u) > (vlapic_get(cpu, VLAPIC_REG_PPR) & 0xF0u);
+
+    return (int16_t)(above ? (int32_t)cpu->pending : -1);
 }
 /* Recomputes everything derived from IRR, ISR, IER and TPR. */
 void vlapic_core_derive(struct vlapic_cpu *cpu);
@@ -327,7 +330,7 @@ struct vlapic_request {
 int32_t vlapic_core_send_plain(struct vlapic_vm *vm, uint32_t destination, uint8_t delivery, uint8_t vector,
                                bool level);
 /* Delivers; returns how many accepted. */
-uint32_t vlapic_core_send(struct vlapic_vm *vm, const struct vlapic_request *request);
+uint32_t vlapic_core_send(struct vlapic_vm *vm, const struct vlapic_request *q);
 /* Owner: tells senders what the registers now say of mode, ID, LDR, DFR and SVR. */
 void vlapic_core_route_update(struct vlapic_cpu *cpu);
 /* Owner: enters the vCPU into the tables, false if the ID is taken; and takes it out. */

@@ -82,12 +82,9 @@ static bool matches_logical(const struct vlapic_cpu *cpu, uint32_t route, uint32
     return destination <= 0xFF && matches_xapic_logical(route, destination);
 }
 
-/* No shorthand: a destination. */
+/* No shorthand, a destination; `route` has EN set. */
 static inline bool matches(const struct vlapic_request *q, const struct vlapic_cpu *cpu, uint32_t route)
 {
-    if ((route & VLAPIC_ROUTE_EN) == 0) {
-        return false;
-    }
     if (is_broadcast(cpu->vm, q, (route & VLAPIC_ROUTE_EXTD) != 0)) {
         return true;
     }
@@ -176,13 +173,10 @@ static vlapic_always_inline void meet(struct outcome *o, const struct vlapic_req
 
 static void ask(struct outcome *o, const struct vlapic_request *q, struct vlapic_cpu *cpu)
 {
-    uint32_t route;
+    uint32_t route = cpu != NULL ? route_of(cpu) : 0;
 
-    if (cpu != NULL) {
-        route = route_of(cpu);
-        if (matches(q, cpu, route)) {
-            meet(o, q, cpu, route);
-        }
+    if ((route & VLAPIC_ROUTE_EN) != 0 && matches(q, cpu, route)) {
+        meet(o, q, cpu, route);
     }
 }
 
@@ -255,7 +249,7 @@ static void find_logical(const struct vlapic_vm *vm, struct outcome *o, const st
         ask_slots(o, q, vm->flat, destination, VLAPIC_ROUTE_EN | VLAPIC_ROUTE_LOGICAL(0xF, 0));
     }
     if (vlapic_load_acquire(&vm->cluster_used) != 0) {
-        ask_slots(o, q, &vm->cluster[(destination >> 4) * 4], destination & 0xFu,
+        ask_slots(o, q, &vm->cluster[(size_t)(destination >> 4) * 4], destination & 0xFu,
                   VLAPIC_ROUTE_EN | VLAPIC_ROUTE_LOGICAL(0, destination & 0xF0u));
     }
 }

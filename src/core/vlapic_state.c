@@ -191,7 +191,7 @@ static void check_timer(struct verdict *v, const struct vlapic_cpu *cpu, const s
     require(v, (s->divide_config & ~reg_bits(cpu->vm, VLAPIC_REG_DIVIDE_CONFIG)) == 0, VLAPIC_BAD_VALUE,
             "divide_config");
     require(v, s->initial_count == 0 || (counts && enabled), VLAPIC_BAD_VALUE, "initial_count");
-    require(v, s->timer_running <= (s->initial_count != 0), VLAPIC_BAD_VALUE, "timer_running");
+    require(v, s->timer_running <= (s->initial_count != 0 ? 1u : 0u), VLAPIC_BAD_VALUE, "timer_running");
     require(v, s->timer_running ? s->timer_remaining >= 1 && s->timer_remaining <= full : s->timer_remaining == 0,
             VLAPIC_BAD_VALUE, "timer_remaining");
     require(v, s->timer_phase < (s->timer_running ? VLAPIC_NS_PER_S : 1), VLAPIC_BAD_VALUE, "timer_phase");

@@ -134,7 +134,7 @@ static inline void report(struct vlapic_cpu *cpu, struct vlapic_poll *duty)
 {
     vlapic_core_check_derived(cpu);
     cpu->repoll = false;
-    if (vlapic_unlikely((cpu->events | vlapic_load_acquire(&cpu->lines) | cpu->wait_for_sipi) != 0)) {
+    if (vlapic_unlikely((cpu->events | vlapic_load_acquire(&cpu->lines)) != 0 || cpu->wait_for_sipi)) {
         poll_all(cpu, duty);
     } else {
         *duty = (struct vlapic_poll){ .vector = vlapic_deliverable(cpu) };
