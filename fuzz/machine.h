@@ -24,8 +24,6 @@
 #define MACHINE_CPUS 4u
 /* Operations taken from one input: what comes after them tells a fuzzer little and costs time. */
 #define MACHINE_MAX_OPS 96u
-/* Bytes of an input that describe the VM: see machine_start(). */
-#define MACHINE_HEADER_BYTES 6u
 
 /* The rules are checked in release builds too, so this is not assert(). */
 #define MUST(condition) ((condition) ? (void)0 : machine_fail(__FILE__, __LINE__, #condition))

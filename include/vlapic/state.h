@@ -76,7 +76,8 @@ enum vlapic_status vlapic_cpu_get_state(struct vlapic_cpu *cpu, struct vlapic_cp
 
 /**
  * Replaces the state, after checking all of it. Arms the host timer as the new state asks; sends nothing to anyone. What was posted
- * before belongs to the old state and goes with it; a vCPU in the RESET state accepts no Fixed message yet, so restore the APICs before
+ * before belongs to the old state and goes with it; with EN clear in apic_base, registers may hold what they can with EN set (other
+ * systems keep them), and show it when EN is set again; a vCPU in the RESET state accepts no Fixed message yet, so restore the APICs before
  * anything that may send. The run state is kept; poll before the next enter or halt.
  * \param cpu    the vCPU
  * \param state  the new state; time_ns is used with VLAPIC_TIME_RAN only
