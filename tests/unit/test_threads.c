@@ -4,6 +4,7 @@
  * run under ThreadSanitizer as well. docs/CONCURRENCY.md.
  */
 #include "fake_host.h"
+#include "posting_backend.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -83,8 +84,9 @@ static void make(struct machine *m)
     struct vlapic_layout layout;
 
     vlapic_vm_config_defaults(&config, sizeof(config), VLAPIC_VENDOR_INTEL);
+    config.id_writable = true;
     config.host = &ops;
-    config.backend = &vlapic_backend_soft;
+    config.backend = fake_backend;
     assert_int_equal(vlapic_vm_layout(&config, &layout), VLAPIC_OK);
     m->vm_memory = allocate(&layout);
     assert_int_equal(vlapic_vm_create(m->vm_memory, layout.bytes, &config, &m->vm), VLAPIC_OK);
@@ -194,6 +196,35 @@ static void *throw_everything(void *argument)
     return NULL;
 }
 
+/* What changes the most at once. */
+static void rare_step(struct vlapic_cpu *cpu, unsigned step)
+{
+    static uint8_t snapshot[VLAPIC_SNAPSHOT_MAX];
+    size_t length;
+
+    switch (step % 50) {
+    case 1:
+        vlapic_cpu_reset(cpu);
+        break;
+    case 2:
+        vlapic_cpu_take_init(cpu);
+        break;
+    case 3:
+        vlapic_cpu_detach(cpu);
+        assert_int_equal(vlapic_cpu_attach(cpu), VLAPIC_OK);
+        break;
+    case 4:
+        assert_int_equal(vlapic_snapshot_export_cpu(cpu, snapshot, sizeof(snapshot), &length), VLAPIC_OK);
+        assert_int_equal(vlapic_snapshot_import_cpu(cpu, snapshot, length, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
+        break;
+    case 5:
+        vlapic_cpu_mmio_write(cpu, VLAPIC_REG_ID, 4, step << 24);
+        break;
+    default:
+        break;
+    }
+}
+
 static void guest_step(struct vlapic_cpu *cpu, unsigned step)
 {
     struct vlapic_poll duty;
@@ -205,7 +236,7 @@ static void guest_step(struct vlapic_cpu *cpu, unsigned step)
     } else if (duty.vector >= 0) {
         assert_true(vlapic_cpu_accept(cpu, (uint8_t)duty.vector));
     }
-    if (vlapic_cpu_enter(cpu)) {
+    if (step % 3 == 0 ? vlapic_cpu_halt(cpu) : vlapic_cpu_enter(cpu)) {
         vlapic_cpu_exit(cpu);
     }
     switch (step % 8) {
@@ -232,9 +263,7 @@ static void guest_step(struct vlapic_cpu *cpu, unsigned step)
         vlapic_cpu_mmio_write(cpu, VLAPIC_REG_DFR, 4, step & 16 ? 0 : 0xFFFFFFFF);
         break;
     default:
-        if (step % 1000 == 7) {
-            vlapic_cpu_reset(cpu);
-        }
+        rare_step(cpu, step / 8);
         break;
     }
 }
@@ -273,5 +302,8 @@ int main(void)
         cmocka_unit_test(no_vector_and_no_wake_up_is_lost),
         cmocka_unit_test(a_storm_against_a_changing_vcpu_leaves_it_sane),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("soft", tests, NULL, NULL);
+
+    fake_backend = &posting_backend;
+    return failed + cmocka_run_group_tests_name("posting backend", tests, NULL, NULL);
 }
