@@ -403,6 +403,7 @@ static void op_import_other(struct machine *m, struct fuzz_input *in)
     if (status == VLAPIC_OK) {
         m->current->init_handed_over = false;
         m->imported = m->current != other || m->imported;
+        machine_observe(m->current); /* the lines may be others now */
     }
     machine_settle(m);
 }
