@@ -273,7 +273,8 @@ static void put_events(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *s)
     uint32_t lines = ((s->events & VLAPIC_EVENT_LINE0) != 0 ? 1u : 0) |
                      ((s->events & VLAPIC_EVENT_LINE1) != 0 ? 2u : 0);
 
-    vlapic_exchange(&cpu->work, 0);
+    /* A vector that was posted since the old ones were dropped has its bit set, and must keep its announcement. */
+    vlapic_fetch_and(&cpu->work, VLAPIC_WORK_POSTED);
     vlapic_exchange(&cpu->lines, lines);
     cpu->events = ((s->events & VLAPIC_EVENT_INIT) != 0 ? VLAPIC_WORK_INIT : 0) |
                   ((s->events & VLAPIC_EVENT_SIPI) != 0 ? VLAPIC_WORK_SIPI : 0) |

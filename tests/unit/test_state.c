@@ -123,6 +123,22 @@ static void an_init_that_was_not_taken_is_reported_again_after_a_load(void **sta
     assert_true(duty.init);
 }
 
+static void an_init_that_was_reported_is_forgotten_by_a_load_without_it(void **state)
+{
+    struct vlapic_cpu_state saved, loaded;
+    struct vlapic_poll duty;
+    struct vlapic_cpu *cpu = start(VLAPIC_VENDOR_INTEL, false);
+
+    (void)state;
+    state_read(cpu, &saved);
+    guest_icr(cpu, 0, 0x500);
+    vlapic_cpu_poll(cpu, &duty);
+    assert_true(duty.init);
+    assert_int_equal(vlapic_cpu_set_state(cpu, &saved, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
+    state_read(cpu, &loaded);
+    assert_same_state(&saved, &loaded);
+}
+
 static void run_timer(struct vlapic_cpu *cpu)
 {
     guest_software_enable(cpu);
@@ -250,6 +266,9 @@ SPOIL(remaining_zero, s->timer_remaining = 0)
 SPOIL(remaining_too_long, s->timer_remaining = ((uint64_t)s->initial_count << 7) + 1)
 SPOIL(remaining_while_stopped, s->timer_running = 0)
 SPOIL(phase_too_long, s->timer_phase = 1000000000)
+SPOIL(stopped, s->timer_running = 0; s->timer_remaining = 0; s->timer_phase = 0)
+SPOIL(phase_while_stopped, stopped(s); s->timer_phase = 1)
+SPOIL(count_while_disabled, disabled(s); stopped(s); s->initial_count = 5)
 SPOIL(deadline_elsewhere, s->tsc_deadline = 5)
 SPOIL(unknown_event, s->events |= 1u << 8)
 SPOIL(vector_without_sipi, s->sipi_vector = 1)
@@ -300,6 +319,8 @@ static const struct spoil spoils[] = {
     { "timer_remaining", VLAPIC_BAD_VALUE, remaining_too_long },
     { "timer_remaining", VLAPIC_BAD_VALUE, remaining_while_stopped },
     { "timer_phase", VLAPIC_BAD_VALUE, phase_too_long },
+    { "timer_phase", VLAPIC_BAD_VALUE, phase_while_stopped },
+    { "initial_count", VLAPIC_BAD_VALUE, count_while_disabled },
     { "tsc_deadline", VLAPIC_BAD_VALUE, deadline_elsewhere },
     { "events", VLAPIC_BAD_VALUE, unknown_event },
     { "sipi_vector", VLAPIC_BAD_VALUE, vector_without_sipi },
@@ -323,6 +344,31 @@ static void each_bad_member_is_named_and_nothing_changes(void **state)
         assert_string_equal(field, spoils[i].field);
         state_read(cpu, &after);
         assert_same_state(&good, &after);
+    }
+}
+
+/* Deadline and reserved mode have no initial count, and only the first has a deadline. */
+static void the_timers_mode_decides_what_it_can_hold(void **state)
+{
+    struct vlapic_cpu *cpu = start(VLAPIC_VENDOR_INTEL, true);
+
+    (void)state;
+    for (uint32_t mode = 0; mode < 4; mode++) {
+        struct vlapic_cpu_state s;
+        const char *field = NULL;
+
+        vlapic_cpu_reset(cpu);
+        state_read(cpu, &s);
+        s.lvt[VLAPIC_LVT_TIMER] |= mode << VLAPIC_LVT_TIMER_MODE_SHIFT;
+        s.initial_count = 5;
+        assert_int_equal(vlapic_cpu_set_state(cpu, &s, VLAPIC_TIME_STOPPED, &field),
+                         mode < 2 ? VLAPIC_OK : VLAPIC_BAD_VALUE);
+        assert_true(mode < 2 || strcmp(field, "initial_count") == 0);
+        s.initial_count = 0;
+        s.tsc_deadline = UINT64_MAX;
+        assert_int_equal(vlapic_cpu_set_state(cpu, &s, VLAPIC_TIME_STOPPED, &field),
+                         mode == 2 ? VLAPIC_OK : VLAPIC_BAD_VALUE);
+        assert_true(mode == 2 || strcmp(field, "tsc_deadline") == 0);
     }
 }
 
@@ -380,6 +426,35 @@ static void a_disabled_apic_accepts_nothing_even_with_svr_enabled(void **state)
     assert_int_equal(vlapic_cpu_set_state(cpu, &saved, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
     assert_false(vlapic_cpu_post(cpu, 0x41, false));
     assert_int_equal(vlapic_vm_deliver(fake.vm, &(struct vlapic_message){ .vector = 0x41 }), 0);
+    assert_int_equal(poll_vector(cpu), -1);
+}
+
+/* Another thread posts at the moment at which the old timer is cancelled: half of the state is the old one then. */
+static void cancel_and_post(void *cookie)
+{
+    struct fake_cpu *c = cookie;
+
+    c->armed_ns = false;
+    assert_true(vlapic_cpu_post(c->cpu, 0x55, false));
+}
+
+/* docs/CONCURRENCY.md, hand-over 1: whatever became of that vector, the next post of it is seen and kicks. */
+static void a_post_in_the_middle_of_a_load_does_not_silence_its_vector(void **state)
+{
+    struct vlapic_cpu_state saved;
+    struct vlapic_cpu *cpu;
+
+    (void)state;
+    fake_vm_prepare(&fake, VLAPIC_VENDOR_INTEL);
+    fake.ops.timer_cancel = cancel_and_post;
+    fake_vm_start(&fake, 1, NULL);
+    cpu = fake_cpu_at(&fake, 0);
+    guest_software_enable(cpu);
+    guest_write(cpu, VLAPIC_REG_INITIAL_COUNT, 1000);
+    state_read(cpu, &saved);
+    assert_int_equal(vlapic_cpu_set_state(cpu, &saved, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
+    assert_true(vlapic_cpu_post(cpu, 0x55, false));
+    assert_int_equal(take_vector(cpu), 0x55);
     assert_int_equal(poll_vector(cpu), -1);
 }
 
@@ -453,13 +528,16 @@ int main(void)
         cmocka_unit_test_teardown(what_was_posted_but_not_polled_is_in_the_state, stop),
         cmocka_unit_test_teardown(latched_events_and_pins_survive, stop),
         cmocka_unit_test_teardown(an_init_that_was_not_taken_is_reported_again_after_a_load, stop),
+        cmocka_unit_test_teardown(an_init_that_was_reported_is_forgotten_by_a_load_without_it, stop),
         cmocka_unit_test_teardown(with_the_clock_stopped_the_timer_goes_on_where_it_was, stop),
         cmocka_unit_test_teardown(with_the_clock_running_the_time_between_is_taken_off, stop),
         cmocka_unit_test_teardown(time_and_remaining_count_belong_together, stop),
         cmocka_unit_test_teardown(each_bad_member_is_named_and_nothing_changes, stop),
+        cmocka_unit_test_teardown(the_timers_mode_decides_what_it_can_hold, stop),
         cmocka_unit_test_teardown(x2apic_mode_needs_the_feature_and_has_no_ldr_of_its_own, stop),
         cmocka_unit_test_teardown(a_load_may_change_the_mode_and_tells_the_host, stop),
         cmocka_unit_test_teardown(a_disabled_apic_accepts_nothing_even_with_svr_enabled, stop),
+        cmocka_unit_test_teardown(a_post_in_the_middle_of_a_load_does_not_silence_its_vector, stop),
         cmocka_unit_test_teardown(arguments_are_checked, stop),
         cmocka_unit_test_teardown(counters_count, stop),
     };
