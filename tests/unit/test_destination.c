@@ -362,15 +362,50 @@ static void routing_follows_every_change(void **state)
     fake_vm_stop(&fake);
 }
 
+/* The walk over all vCPUs, by words of IDs and words of such words. */
+static void a_broadcast_reaches_every_id(void **state)
+{
+    static const uint32_t ids[] = { 0,     1,     62,    63,    64,     65,     127,   128,  4031,
+                                    4032,  4033,  4094,  4095,  4096,   4097,   8127,  8128, 16383,
+                                    16384, 65535, 65536, 99999, 262143, 262144, 524287 };
+    const uint32_t count = sizeof(ids) / sizeof(ids[0]);
+
+    (void)state;
+    fake_vm_prepare(&fake, VLAPIC_VENDOR_INTEL);
+    fake.config.max_apic_id = ids[count - 1];
+    fake_vm_start(&fake, count, ids);
+    for (uint32_t i = 0; i < count; i++) {
+        guest_software_enable(fake_cpu_at(&fake, i));
+    }
+    /* Of those that are left, whoever leaves. */
+    for (uint32_t gone = 0; gone < count; gone++) {
+        const uint8_t message = (uint8_t)(0x40 + gone), event = (uint8_t)(0x80 + gone);
+
+        for (uint32_t i = gone; i < count; i++) {
+            guest_write(fake_cpu_at(&fake, i), VLAPIC_REG_LVT_THERMAL, event);
+        }
+        assert_int_equal(
+            vlapic_vm_deliver(fake.vm, &(struct vlapic_message){ .destination = UINT32_MAX, .vector = message }),
+            count - gone);
+        vlapic_vm_lvt_event(fake.vm, VLAPIC_LVT_THERMAL);
+        for (uint32_t i = gone; i < count; i++) {
+            assert_true(guest_bit(fake_cpu_at(&fake, i), VLAPIC_REG_IRR, message));
+            assert_true(guest_bit(fake_cpu_at(&fake, i), VLAPIC_REG_IRR, event));
+        }
+        vlapic_cpu_detach(fake_cpu_at(&fake, gone));
+    }
+    fake_vm_stop(&fake);
+}
+
 /* xAPIC mode compares eight bits of the ID: any number of vCPUs may have the same ones. */
 static void all_aliases_receive_however_many(void **state)
 {
     static const struct {
         uint32_t count, max_apic_id;
-    } rows[] = { { 20, 19 * 256 + 1 }, { 25, 24 * 256 + 1 }, { 20, VLAPIC_APIC_ID_LIMIT } };
+    } rows[] = { { 20, 19 * 256 + 1 }, { 21, 20 * 256 + 1 }, { 25, 24 * 256 + 1 }, { 20, VLAPIC_APIC_ID_LIMIT } };
 
     (void)state;
-    for (unsigned row = 0; row < 3; row++) {
+    for (unsigned row = 0; row < 4; row++) {
         uint32_t ids[25];
 
         for (uint32_t i = 0; i < rows[row].count; i++) {
@@ -487,6 +522,7 @@ int main(void)
         cmocka_unit_test(x2apic_matches_32_bits_and_derived_clusters),
         cmocka_unit_test(every_mix_of_modes_ids_and_settings_follows_the_rule),
         cmocka_unit_test(routing_follows_every_change),
+        cmocka_unit_test(a_broadcast_reaches_every_id),
         cmocka_unit_test(all_aliases_receive_however_many),
         cmocka_unit_test(the_slower_paths_are_taken_only_while_needed),
         cmocka_unit_test(shorthands_reach_both_modes_by_identity),

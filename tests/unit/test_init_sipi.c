@@ -94,6 +94,18 @@ static void an_init_voids_an_older_sipi(void **state)
     vlapic_cpu_take_init(ap);
     poll(ap);
     assert_true(!duty.sipi && duty.wait_for_sipi);
+    /* Nothing of its page is left for the next one. */
+    guest_icr(bsp, TO(1), SIPI(0xAA));
+    guest_icr(bsp, TO(1), INIT);
+    guest_icr(bsp, TO(1), SIPI(0x55));
+    poll(ap);
+    vlapic_cpu_take_init(ap);
+    poll(ap);
+    assert_true(duty.sipi);
+    assert_int_equal(duty.sipi_vector, 0x55);
+    guest_icr(bsp, TO(1), INIT);
+    poll(ap);
+    vlapic_cpu_take_init(ap);
     /* The same when the owner has seen the SIPI's mailbox in between. */
     guest_icr(bsp, TO(1), SIPI(0x44));
     assert_int_equal(guest_read(ap, VLAPIC_REG_TPR), 0);

@@ -249,6 +249,25 @@ static void an_eoi_of_another_vector_leaves_remote_irr(void **state)
     assert_int_equal(take_vector(cpu), 0x91);
     guest_eoi(cpu);
     assert_int_equal(guest_read(cpu, VLAPIC_REG_LVT_LINT0), LEVEL | REMOTE_IRR | 0x41);
+    assert_false(guest_bit(cpu, VLAPIC_REG_IRR, 0x41)); /* the line that is still high was not sent again */
+}
+
+/* Only a restored state has the line high, the entry ready and no remote IRR. */
+static void an_eoi_that_clears_no_remote_irr_does_not_sample_the_line(void **state)
+{
+    struct vlapic_cpu *cpu = start(VLAPIC_VENDOR_INTEL);
+    struct vlapic_cpu_state s;
+
+    (void)state;
+    guest_write(cpu, VLAPIC_REG_LVT_LINT0, LEVEL | 0x41);
+    vlapic_cpu_post(cpu, 0x41, true);
+    assert_int_equal(take_vector(cpu), 0x41);
+    assert_int_equal(vlapic_cpu_get_state(cpu, &s, sizeof(s)), VLAPIC_OK);
+    s.events |= VLAPIC_EVENT_LINE0;
+    assert_int_equal(vlapic_cpu_set_state(cpu, &s, VLAPIC_TIME_STOPPED, NULL), VLAPIC_OK);
+    guest_eoi(cpu);
+    assert_int_equal(poll_vector(cpu), -1);
+    assert_int_equal(guest_read(cpu, VLAPIC_REG_LVT_LINT0), LEVEL | 0x41);
 }
 
 static void lint1_is_always_edge(void **state)
@@ -353,6 +372,7 @@ int main(void)
         cmocka_unit_test_teardown(masking_keeps_remote_irr_and_holds_the_level_off, stop),
         cmocka_unit_test_teardown(another_vector_or_mode_clears_remote_irr, stop),
         cmocka_unit_test_teardown(an_eoi_of_another_vector_leaves_remote_irr, stop),
+        cmocka_unit_test_teardown(an_eoi_that_clears_no_remote_irr_does_not_sample_the_line, stop),
         cmocka_unit_test_teardown(lint1_is_always_edge, stop),
         cmocka_unit_test_teardown(extint_passes_the_pins_level, stop),
         cmocka_unit_test_teardown(a_disabled_apic_passes_its_pins_through, stop),
