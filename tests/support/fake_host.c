@@ -4,6 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define POISON(memory, bytes) __msan_poison((memory), (bytes))
+#endif
+#endif
+#ifndef POISON
+#define POISON(memory, bytes) ((void)0)
+#endif
+
 /* Fixed, so that the vCPU cookies stay valid while vCPUs are added. Untouched entries cost nothing. */
 #define FAKE_MAX_CPUS 4096u
 #define FAKE_PAGE 4096u
@@ -146,6 +156,7 @@ static void *rubbish(size_t alignment, size_t bytes)
 
     assert_non_null(memory);
     memset(memory, 0xA5, rounded);
+    POISON(memory, rounded);
     return memory;
 }
 
