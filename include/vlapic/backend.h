@@ -6,7 +6,7 @@
  * src/backends/template/ is an empty one that compiles, for a start.
  *
  * Division of labour: the core keeps every register, decides what a guest access does and which message goes to which
- * vCPU. The backend carries a vector from any thread to the vCPU (`post`, `collect`), and is told when the vCPU is loaded,
+ * vCPU. The backend may carry a vector from any thread to the vCPU (`post`, `collect`), and is told when the vCPU is loaded,
  * enters the guest, leaves it, and when state that hardware mirrors has changed. How an exit is decoded is the business of the backend
  * and the embedder: the core never sees an exit reason.
  */
@@ -30,7 +30,7 @@ struct vlapic_vectors {
 
 /** Verdict of `post`: what the core has to see to, once for each target. */
 enum vlapic_post {
-    /** The vector was pending already, or hardware delivers by itself. */
+    /** The vector was pending already, or hardware delivers by itself, also if the vCPU is not in the guest now. */
     VLAPIC_POST_NONE = 0,
     /** The vCPU has to look: the core kicks it if its run state asks for that. */
     VLAPIC_POST_KICK = 1
@@ -72,14 +72,15 @@ struct vlapic_backend {
     /**
      * Make \p vector (16..255) pending at this vCPU, edge or level triggered. Any thread, lock-free, never sleeps; must not touch
      * what is valid only while the vCPU is loaded. When it returns, `collect` finds the vector; memory written before the call is
-     * visible to whoever collects it, even if it was pending already. NULL, and `collect` too: vectors wait in the core's mailbox.
+     * visible to whoever collects it, even if it was pending already. A message that was under way may still call it after cpu_fini,
+     * until the grace period of vlapic_cpu_detach() is over. NULL, and `collect` too: vectors wait in the core's mailbox.
      */
     enum vlapic_post (*post)(void *cpu_state, uint8_t vector, bool level);
 
     /**
      * Move what was posted since the last call: \p posted gets the vectors, \p level those of them that are level triggered (other
      * bits of it are ignored). Returns false, and what is in the two does not count, if there was nothing.
-     * Called after a KICK verdict, and when the guest or a snapshot looks at IRR. Owner; the vCPU is not in the guest. NULL together with `post`.
+     * Called after a KICK verdict, when the state is read, and at RESET, INIT, a disable and a load, where the result is dropped. Owner; the vCPU is not in the guest. NULL together with `post`.
      */
     bool (*collect)(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level);
 
@@ -91,7 +92,8 @@ struct vlapic_backend {
     void (*enter)(void *cpu_state);
     /** First thing after the guest ran. Owner, loaded. NULL: not of interest. */
     void (*exit)(void *cpu_state);
-    /** State that hardware may mirror has changed (enum vlapic_change bits). Owner. NULL: not of interest. */
+    /** State that hardware may mirror has changed (enum vlapic_change bits). At RESET, VLAPIC_CHANGE_ALL may come before
+     *  the identity is in place; VLAPIC_CHANGE_IDENTITY follows. Owner. NULL: not of interest. */
     void (*changed)(void *cpu_state, uint32_t what);
     /** Reasons, as a bitmask of the backend's own, for which acceleration is withdrawn now; 0 for none. Any thread.
      *  NULL: always 0. */

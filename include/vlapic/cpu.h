@@ -68,7 +68,8 @@ enum vlapic_status vlapic_cpu_attach(struct vlapic_cpu *cpu);
 /**
  * Takes the vCPU off the bus. A message that another thread is just sending may still reach it: before its memory is freed, let
  * every call into the library that began before this one come to its end (a grace period of the embedder's). No effect if it is not
- * attached. Direct posts, pins, local events, its timer and its own IPIs go on working.
+ * attached. Direct posts, pins, local events and its timer go on working, and its IPIs are
+ * sent; those to all, itself included, reach it no more.
  * \param cpu  the vCPU
  * \ctx_owner
  * \manual{Library}
@@ -77,7 +78,7 @@ void vlapic_cpu_detach(struct vlapic_cpu *cpu);
 
 /**
  * Ends the object: detaches it, cancels an armed host timer, tells the backend. The host is called no more, also not for a late
- * expiry or post. The memory is the caller's again, under the rule of
+ * expiry or post; but a kick that a sender has decided on may still come until the grace period is over. The memory is the caller's again, under the rule of
  * vlapic_cpu_detach().
  * \param cpu  the vCPU
  * \ctx_owner

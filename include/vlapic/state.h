@@ -64,7 +64,8 @@ enum vlapic_time {
 };
 
 /**
- * Reads the state. Merges what was posted and lets expiries that are due take place first, otherwise changes nothing.
+ * Reads the state. Merges what was posted and lets expiries that are due take place first, otherwise changes nothing. Pins
+ * must be still meanwhile. Poll before the next enter or halt, which otherwise may return false.
  * \param cpu    the vCPU
  * \param state  receives it
  * \param size   sizeof(struct vlapic_cpu_state) as the caller compiled it

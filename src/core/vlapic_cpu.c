@@ -6,7 +6,7 @@
 
 #define PAGE_BYTES 4096u
 
-_Static_assert(offsetof(struct vlapic_cpu, posted_level) == VLAPIC_CACHE_LINE, "an edge touches one cache line");
+_Static_assert(offsetof(struct vlapic_cpu, posted_level) == VLAPIC_CACHE_LINE, "an edge writes one cache line");
 _Static_assert(offsetof(struct vlapic_cpu, regs) == (size_t)2 * VLAPIC_CACHE_LINE,
                "the owner has cache lines of its own");
 

@@ -15,7 +15,7 @@
 #include "vlapic_clock.h"
 
 /* --- the work word: what other threads want of the vCPU ------------------------------------------------------------ */
-#define VLAPIC_WORK_POSTED (1ull << 0) /* the backend has vectors to collect */
+#define VLAPIC_WORK_POSTED (1ull << 0) /* vectors were posted, here or at the backend */
 #define VLAPIC_WORK_TIMER (1ull << 1)  /* the host timer went off */
 #define VLAPIC_WORK_INIT (1ull << 2)
 #define VLAPIC_WORK_SIPI (1ull << 3) /* its vector is in bits 39:32 */
@@ -71,7 +71,7 @@ struct vlapic_timer {
 
 /* Padded on purpose: who writes a cache line decides what lies in it. */
 struct vlapic_cpu { /* NOLINT(clang-analyzer-optin.performance.Padding) */
-    /* mailbox: all that a sender touches for an edge, in one cache line */
+    /* mailbox: all that a sender writes for an edge, in one cache line */
     uint64_t work;
     uint32_t route;
     uint32_t run_state;   /* enum vlapic_run_state; written by the owner, read by senders */
@@ -346,6 +346,8 @@ void vlapic_core_notify(struct vlapic_cpu *cpu, uint64_t bit);
 void vlapic_core_drop_posted(struct vlapic_cpu *cpu);
 /* Takes everything out of the mailbox and acts on it; the next entry is then to be preceded by a poll. */
 void vlapic_core_settle(struct vlapic_cpu *cpu);
+/* The same, and what a backend holds though it has told the core of nothing. */
+void vlapic_core_settle_all(struct vlapic_cpu *cpu);
 
 static inline bool vlapic_has_work(struct vlapic_cpu *cpu)
 {

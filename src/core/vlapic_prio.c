@@ -50,6 +50,7 @@ void vlapic_core_check_derived(const struct vlapic_cpu *cpu)
     VLAPIC_CHECK(cpu->ier_masks == (words_other_than(cpu, VLAPIC_REG_IER, UINT32_MAX) != 0));
     VLAPIC_CHECK(cpu->pending == vlapic_highest(cpu, VLAPIC_REG_IRR, cpu->irr_words));
     VLAPIC_CHECK(cpu->in_service == vlapic_highest(cpu, VLAPIC_REG_ISR, cpu->isr_words));
+    VLAPIC_CHECK(vlapic_get(cpu, VLAPIC_REG_PPR) == vlapic_ppr(cpu, vlapic_get(cpu, VLAPIC_REG_TPR)));
 }
 #endif
 
@@ -63,12 +64,14 @@ void vlapic_core_write_tpr(struct vlapic_cpu *cpu, uint32_t offset, uint32_t val
 /* TMR is rewritten at each acceptance, also when the request merges with a pending one. */
 static inline void request(struct vlapic_cpu *cpu, uint8_t vector, bool level)
 {
-    if (vlapic_test_vector(cpu, VLAPIC_REG_TMR, vector) != level) {
+    bool changed = vlapic_test_vector(cpu, VLAPIC_REG_TMR, vector) != level;
+
+    vlapic_set_bit(cpu, VLAPIC_REG_IRR, &cpu->irr_words, vector);
+    vlapic_update_pending(cpu);
+    if (vlapic_unlikely(changed)) {
         *vlapic_word_at(cpu, VLAPIC_REG_TMR, vector) ^= 1u << (vector & 31);
         vlapic_tell_backend(cpu, VLAPIC_CHANGE_TMR);
     }
-    vlapic_set_bit(cpu, VLAPIC_REG_IRR, &cpu->irr_words, vector);
-    vlapic_update_pending(cpu);
 }
 
 void vlapic_core_accept_local(struct vlapic_cpu *cpu, uint8_t vector, bool level)
@@ -83,27 +86,30 @@ void vlapic_core_accept_local(struct vlapic_cpu *cpu, uint8_t vector, bool level
     request(cpu, vector, level);
 }
 
-static inline void merge_word(struct vlapic_cpu *cpu, uint32_t w, uint32_t posted, uint32_t level)
+/* True if TMR has changed. */
+static inline bool merge_word(struct vlapic_cpu *cpu, uint32_t w, uint32_t posted, uint32_t level)
 {
     uint32_t *tmr = &cpu->regs[VLAPIC_REG_TMR / 4 + w * 4];
     uint32_t changed = (*tmr ^ level) & posted;
 
     if (posted == 0) {
-        return;
+        return false;
     }
     cpu->regs[VLAPIC_REG_IRR / 4 + w * 4] |= posted;
     cpu->irr_words |= 1u << w;
-    if (vlapic_unlikely(changed != 0)) {
-        *tmr ^= changed;
-        vlapic_tell_backend(cpu, VLAPIC_CHANGE_TMR);
-    }
+    *tmr ^= changed;
+    return changed != 0;
 }
 
 void vlapic_core_merge(struct vlapic_cpu *cpu, uint32_t w, uint64_t posted, uint64_t level)
 {
-    merge_word(cpu, 2 * w, (uint32_t)posted, (uint32_t)level);
-    merge_word(cpu, 2 * w + 1, (uint32_t)(posted >> 32), (uint32_t)(level >> 32));
+    bool changed = merge_word(cpu, 2 * w, (uint32_t)posted, (uint32_t)level);
+
+    changed |= merge_word(cpu, 2 * w + 1, (uint32_t)(posted >> 32), (uint32_t)(level >> 32));
     vlapic_update_pending(cpu);
+    if (vlapic_unlikely(changed)) {
+        vlapic_tell_backend(cpu, VLAPIC_CHANGE_TMR);
+    }
 }
 
 /* What is deliverable is above TPR and everything in service: it alone decides the priority then. */

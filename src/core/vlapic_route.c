@@ -4,7 +4,7 @@
  * "Interrupt Destination".
  *
  * Every word of the tables is valid by itself and is only a hint: whoever it names is asked by its own route word whether the
- * message is for it. So readers need no lock and no grace period, and a register that changes while a message is under way
+ * message is for it. (By physical ID, while no ID is irregular, the table itself is the answer, and only EN is asked.) So readers need no lock and no grace period, and a register that changes while a message is under way
  * looks as it does on a real bus. What the tables cannot express (IDs that the guest wrote, wide IDs in xAPIC mode, logical IDs of
  * several bits or in use twice) is counted; while such a count is not zero, messages that it may concern take a slower path that is
  * still exact.
@@ -537,15 +537,15 @@ static uint32_t *uses_of(struct vlapic_vm *vm, uint32_t entry)
     return entry < ENTRY_CLUSTER(0) ? &vm->flat_used : &vm->cluster_used;
 }
 
-/* Takes the slot, and says what was taken: a logical ID that is in use already is odd. */
+/* Takes the slot, and says what was taken: a logical ID that somebody else uses already is odd. */
 static uint32_t enter_slot(struct vlapic_cpu *cpu, uint32_t entry)
 {
-    struct vlapic_cpu *nobody = NULL;
+    struct vlapic_cpu *holder = NULL;
 
     if (entry == NO_ENTRY) {
         return NO_ENTRY;
     }
-    if (entry != ENTRY_ODD && !vlapic_compare_swap(slot_of(cpu->vm, entry), &nobody, cpu)) {
+    if (entry != ENTRY_ODD && !vlapic_compare_swap(slot_of(cpu->vm, entry), &holder, cpu) && holder != cpu) {
         entry = ENTRY_ODD;
     }
     vlapic_fetch_add(uses_of(cpu->vm, entry), 1u);
@@ -562,6 +562,7 @@ static uint32_t enter_tables(struct vlapic_cpu *cpu, uint32_t route)
     return enter_slot(cpu, logical_entry(route)) | flags;
 }
 
+/* A slot that the vCPU has entered anew stays its own. */
 static void leave_tables(struct vlapic_cpu *cpu, uint32_t contribution)
 {
     struct vlapic_vm *vm = cpu->vm;
@@ -571,7 +572,7 @@ static void leave_tables(struct vlapic_cpu *cpu, uint32_t contribution)
     if (entry == NO_ENTRY) {
         return;
     }
-    if (entry != ENTRY_ODD) {
+    if (entry != ENTRY_ODD && entry != (cpu->contribution & 0xFFu)) {
         vlapic_store_release(slot_of(vm, entry), NULL);
     }
     vlapic_fetch_add(uses_of(vm, entry), UINT32_MAX);
@@ -599,11 +600,7 @@ void vlapic_core_route_update(struct vlapic_cpu *cpu)
         vlapic_store_release(&cpu->route, route);
         return;
     }
-    /* The slot is given up first, or a vCPU that keeps its logical ID would find it in use, by itself. */
-    if ((contribution & 0xFFu) != ENTRY_ODD) {
-        leave_tables(cpu, contribution & 0xFFu);
-        contribution &= ~0xFFu;
-    }
+    /* The old slot is given up last: whoever is named by the old and the new word alike is found throughout. */
     cpu->contribution = enter_tables(cpu, route);
     vlapic_store_release(&cpu->route, route);
     leave_tables(cpu, contribution);
@@ -613,13 +610,18 @@ bool vlapic_core_route_join(struct vlapic_cpu *cpu)
 {
     struct vlapic_vm *vm = cpu->vm;
     struct vlapic_cpu *nobody = NULL;
-    uint32_t word = cpu->apic_id / 64;
+    uint32_t contribution, word = cpu->apic_id / 64;
 
-    cpu->contribution = enter_tables(cpu, vlapic_load_relaxed(&cpu->route));
-    if (!vlapic_compare_swap(&vm->by_id[cpu->apic_id], &nobody, cpu)) {
-        leave_tables(cpu, cpu->contribution);
+    if (vlapic_load_acquire(&vm->by_id[cpu->apic_id]) != NULL) {
         return false;
     }
+    /* By its logical ID it may be found from here on: it has the ID, unless another vCPU takes it at this very moment. */
+    contribution = enter_tables(cpu, vlapic_load_relaxed(&cpu->route));
+    if (!vlapic_compare_swap(&vm->by_id[cpu->apic_id], &nobody, cpu)) {
+        leave_tables(cpu, contribution);
+        return false;
+    }
+    cpu->contribution = contribution;
     vlapic_fetch_or(&vm->present[word], 1ull << (cpu->apic_id % 64));
     vlapic_fetch_or(&vm->summary[word / 64], 1ull << (word % 64));
     return true;
@@ -629,9 +631,11 @@ bool vlapic_core_route_join(struct vlapic_cpu *cpu)
 void vlapic_core_route_leave(struct vlapic_cpu *cpu)
 {
     struct vlapic_vm *vm = cpu->vm;
+    uint32_t contribution;
 
     vlapic_fetch_and(&vm->present[cpu->apic_id / 64], ~(1ull << (cpu->apic_id % 64)));
     vlapic_store_release(&vm->by_id[cpu->apic_id], NULL);
-    leave_tables(cpu, cpu->contribution);
+    contribution = cpu->contribution;
     cpu->contribution = NO_ENTRY;
+    leave_tables(cpu, contribution);
 }

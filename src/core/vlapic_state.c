@@ -54,7 +54,7 @@ enum vlapic_status vlapic_cpu_get_state(struct vlapic_cpu *cpu, struct vlapic_cp
         return VLAPIC_BAD_ABI;
     }
     VLAPIC_ASSERT_OWNER(cpu);
-    vlapic_settle(cpu);
+    vlapic_core_settle_all(cpu);
     *state = (struct vlapic_cpu_state){ .size = (uint32_t)size };
     vlapic_core_timer_get_state(cpu, state);
     state->apic_id = cpu->apic_id;

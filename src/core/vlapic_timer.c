@@ -52,6 +52,7 @@ static void fire(struct vlapic_cpu *cpu)
     uint32_t lvt = vlapic_get(cpu, VLAPIC_REG_LVT_TIMER);
 
     cpu->stats.timer_expiries++;
+    cpu->repoll = true; /* also where no poll need follow: a state that is read, a TSC that jumps */
     if ((lvt & VLAPIC_LVT_MASKED) == 0) {
         vlapic_core_accept_local(cpu, (uint8_t)lvt, false);
     }

@@ -45,11 +45,16 @@ static inline void vlapic_update_pending(struct vlapic_cpu *cpu)
 }
 
 /* The greater of TPR and the class in service. So the low nibble of a tie is TPR's, as the VMX PPR virtualization has it. */
-static inline void vlapic_update_ppr(struct vlapic_cpu *cpu, uint32_t tpr)
+static inline uint32_t vlapic_ppr(const struct vlapic_cpu *cpu, uint32_t tpr)
 {
     uint32_t class_in_service = cpu->in_service & 0xF0u;
 
-    vlapic_put(cpu, VLAPIC_REG_PPR, tpr > class_in_service ? tpr : class_in_service);
+    return tpr > class_in_service ? tpr : class_in_service;
+}
+
+static inline void vlapic_update_ppr(struct vlapic_cpu *cpu, uint32_t tpr)
+{
+    vlapic_put(cpu, VLAPIC_REG_PPR, vlapic_ppr(cpu, tpr));
 }
 
 static inline void vlapic_update_in_service(struct vlapic_cpu *cpu)

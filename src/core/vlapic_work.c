@@ -44,6 +44,7 @@ static void collect(struct vlapic_cpu *cpu, bool keep)
     for (uint32_t w = 0; w < 4; w++) {
         uint64_t posted = take_posted(cpu, w);
 
+        /* The load of the mode is sequentially consistent also because it keeps what the handler reads behind the exchange [P0]. */
         if (posted != 0 && keep) {
             vlapic_core_merge(cpu, w, posted, vlapic_load_seq(&cpu->posted_level[w]));
         }
@@ -86,6 +87,15 @@ void vlapic_core_settle(struct vlapic_cpu *cpu)
     }
     if ((work & ~VLAPIC_WORK_POSTED) != 0) {
         settle_rare(cpu, work);
+    }
+}
+
+void vlapic_core_settle_all(struct vlapic_cpu *cpu)
+{
+    vlapic_settle(cpu);
+    if (cpu->backend->collect != NULL) {
+        collect_from_backend(cpu, vlapic_is_enabled(cpu));
+        cpu->repoll = true;
     }
 }
 
@@ -157,7 +167,7 @@ void vlapic_cpu_poll(struct vlapic_cpu *cpu, struct vlapic_poll *duty)
     }
 }
 
-/* Leave the host state, then look once more: see kick_if_away(). */
+/* Leave the host state, then look once more: see vlapic_kick_if_away(). */
 static bool go_away(struct vlapic_cpu *cpu, uint32_t run_state)
 {
     vlapic_exchange(&cpu->run_state, run_state);           /* [E1], [H1] */

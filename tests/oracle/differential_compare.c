@@ -200,6 +200,7 @@ void compare_states(struct machine *m)
         same(m, cpu, "sipi_vector", a->sipi ? a->sipi_vector : 0, s.sipi_vector);
         compare_timer(m, cpu, &s);
         m->twin[cpu].polled = false;
+        m->twin[cpu].quiet = false;
     }
 }
 

@@ -10,6 +10,7 @@ static struct fake_vm fake;
 static struct vlapic_backend backend;
 static struct vlapic_cpu *cpu;
 static uint32_t told;       /* since the last look */
+static int offered_at_tmr;  /* the vector deliverable when VLAPIC_CHANGE_TMR was told last */
 static uint32_t tpr_at_all; /* TPR when VLAPIC_CHANGE_ALL was told last: the state in place by then */
 
 static void on_change(void *cpu_state, uint32_t what)
@@ -18,6 +19,9 @@ static void on_change(void *cpu_state, uint32_t what)
     told |= what;
     if (what == VLAPIC_CHANGE_ALL && cpu != NULL) {
         tpr_at_all = vlapic_get(cpu, VLAPIC_REG_TPR);
+    }
+    if (what == VLAPIC_CHANGE_TMR) {
+        offered_at_tmr = vlapic_deliverable(cpu);
     }
 }
 
@@ -230,9 +234,61 @@ static void looking_tells_nothing(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
+/* By posting, and by an interrupt of its own. */
+static void a_trigger_mode_is_told_when_the_vector_is_in_place(void **state)
+{
+    (void)state;
+    assert_true(vlapic_cpu_post(cpu, 0x61, true));
+    assert_int_equal(poll_vector(cpu), 0x61);
+    assert_int_equal(offered_at_tmr, 0x61);
+    assert_true(vlapic_cpu_post(cpu, 0x92, true));
+    assert_int_equal(take_vector(cpu), 0x92);
+    guest_eoi(cpu);
+    assert_told(VLAPIC_CHANGE_TMR, "posts");
+    guest_write(cpu, VLAPIC_REG_ICR_LOW, 0x40092);
+    assert_int_equal(poll_vector(cpu), 0x92);
+    assert_int_equal(offered_at_tmr, 0x92);
+    guest_write(cpu, VLAPIC_REG_LVT_LINT0, 0x80A3);
+    vlapic_cpu_lint(cpu, 0, true);
+    assert_int_equal(poll_vector(cpu), 0xA3);
+    assert_int_equal(offered_at_tmr, 0xA3);
+}
+
+static enum vlapic_post deliver_by_hardware(void *cpu_state, uint8_t vector, bool level)
+{
+    (void)posting_backend.post(cpu_state, vector, level);
+    return VLAPIC_POST_NONE;
+}
+
+/* A vector of which the core was told nothing travels with the state. */
+static void reading_the_state_collects_what_the_backend_holds(void **state)
+{
+    struct vlapic_backend silent = backend;
+    struct vlapic_cpu_state s;
+
+    (void)state;
+    fake_vm_stop(&fake);
+    silent.post = deliver_by_hardware;
+    fake_vm_prepare(&fake, VLAPIC_VENDOR_INTEL);
+    fake.config.backend = &silent;
+    cpu = NULL;
+    fake_vm_start(&fake, 1, NULL);
+    cpu = fake_cpu_at(&fake, 0);
+    guest_software_enable(cpu);
+    assert_true(vlapic_cpu_post(cpu, 0x61, false));
+    assert_int_equal(vlapic_cpu_get_state(cpu, &s, sizeof(s)), VLAPIC_OK);
+    assert_int_equal(s.irr[3], 2);
+    assert_false(vlapic_cpu_enter(cpu));
+    assert_int_equal(poll_vector(cpu), 0x61);
+    fake_vm_stop(&fake);
+    start(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(reading_the_state_collects_what_the_backend_holds),
+        TEST(a_trigger_mode_is_told_when_the_vector_is_in_place),
         TEST(registers_of_the_identity_are_told),
         TEST(each_way_to_change_tpr_is_told),
         TEST(each_change_of_isr_is_told),

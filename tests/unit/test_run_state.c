@@ -216,6 +216,25 @@ static void the_backend_hears_of_load_put_enter_and_exit(void **state)
     fake_vm_stop(&fake);
 }
 
+/* An expiry that a look at the state lets take place has used up the host timer: nobody else would wake the vCPU. */
+static void an_expiry_found_by_reading_the_state_needs_a_poll(void **state)
+{
+    struct vlapic_cpu_state s;
+
+    (void)state;
+    guest_write(cpu, VLAPIC_REG_LVT_TIMER, 0x40);
+    guest_write(cpu, VLAPIC_REG_DIVIDE_CONFIG, 0xB);
+    for (int i = 0; i < 2; i++) {
+        guest_write(cpu, VLAPIC_REG_INITIAL_COUNT, 1000);
+        assert_int_equal(poll_vector(cpu), -1);
+        fake_set_ns(&fake, fake.now_ns + 2000); /* the host's timer is late */
+        assert_int_equal(vlapic_cpu_get_state(cpu, &s, sizeof(s)), VLAPIC_OK);
+        assert_false(i == 0 ? vlapic_cpu_halt(cpu) : vlapic_cpu_enter(cpu));
+        assert_int_equal(take_vector(cpu), 0x40);
+        guest_eoi(cpu);
+    }
+}
+
 /* ---- kick_many ---- */
 
 static struct fake_vm crowd;
@@ -291,6 +310,7 @@ int main(void)
         TEST(news_seen_by_a_guest_access_still_needs_a_poll),
         TEST(a_high_line_does_not_keep_the_cpu_awake),
         TEST(init_and_sipi_kick_when_they_are_news),
+        TEST(an_expiry_found_by_reading_the_state_needs_a_poll),
         TEST(loading_and_putting_need_no_backend_op),
         cmocka_unit_test(the_backend_hears_of_load_put_enter_and_exit),
         cmocka_unit_test(a_message_to_many_kicks_in_batches),

@@ -703,9 +703,50 @@ static void a_storm_against_changing_vcpus_leaves_them_sane(void **state)
     storm(VLAPIC_VENDOR_AMD);
 }
 
+/* --- a logical ID that stays the same while the word that a sender asks does not --------------------------------------------- */
+
+struct toggler {
+    struct vlapic_cpu *cpu;
+    bool over; /* atomic */
+};
+
+static void *toggle_the_id(void *argument)
+{
+    struct toggler *t = argument;
+
+    for (unsigned i = 0; !__atomic_load_n(&t->over, __ATOMIC_ACQUIRE); i++) {
+        vlapic_cpu_mmio_write(t->cpu, VLAPIC_REG_ID, 4, (5 + (i & 1)) << 24);
+    }
+    return NULL;
+}
+
+static void a_stable_logical_id_is_found_at_any_time(void **state)
+{
+    struct toggler toggler = { 0 };
+    uint32_t accepted, all = 0;
+    struct machine m;
+    pthread_t thread;
+
+    (void)state;
+    make(&m, VLAPIC_VENDOR_INTEL);
+    toggler.cpu = m.vcpus[0].cpu;
+    guest_software_enable(toggler.cpu);
+    vlapic_cpu_mmio_write(toggler.cpu, VLAPIC_REG_LDR, 4, 0x01000000);
+    assert_int_equal(pthread_create(&thread, NULL, toggle_the_id, &toggler), 0);
+    for (unsigned i = 0; i < 20000; i++) {
+        vlapic_vm_msi(m.vm, 0xFEE01004, 0x41, &accepted);
+        all += accepted;
+    }
+    __atomic_store_n(&toggler.over, true, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    assert_int_equal(all, 20000);
+    unmake(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stable_logical_id_is_found_at_any_time),
         cmocka_unit_test(no_accepted_vector_and_no_wake_up_is_lost),
         cmocka_unit_test(what_is_accepted_after_a_reset_or_restore_is_not_lost),
         cmocka_unit_test(a_storm_against_changing_vcpus_leaves_them_sane),

@@ -27,7 +27,7 @@ static enum vlapic_status cpu_init(void *cpu_state, void *vm_state, struct vlapi
     (void)cpu_state;
     (void)vm_state;
     (void)cpu;
-    return VLAPIC_INVALID; /* a backend without post and collect cannot run a vCPU */
+    return VLAPIC_INVALID; /* these post and collect lose every vector */
 }
 
 static void cpu_fini(void *cpu_state)
