@@ -107,7 +107,7 @@ struct vlapic_cpu { /* NOLINT(clang-analyzer-optin.performance.Padding) */
     uint32_t lvt_lint0; /* sanitised LVT LINT0 with remote IRR: the page may be written by hardware */
     uint64_t events;    /* VLAPIC_WORK_CORE_EVENTS taken from the mailbox, not yet reported */
     struct vlapic_timer timer;
-    uint32_t contribution; /* what this vCPU contributes to the VM's routing: see vlapic_route.c */
+    uint32_t contribution; /* what this vCPU contributes to the VM's routing: see vlapic_tables.c */
     struct vlapic_cpu_stats stats;
 };
 
@@ -331,15 +331,17 @@ int32_t vlapic_core_send_plain(struct vlapic_vm *vm, uint32_t destination, uint8
                                bool level);
 /* Delivers; returns how many accepted. */
 uint32_t vlapic_core_send(struct vlapic_vm *vm, const struct vlapic_request *q);
+/* The vCPU with the lowest APIC ID that is not below `from`, or NULL. */
+struct vlapic_cpu *vlapic_core_route_next(const struct vlapic_vm *vm, uint32_t from);
+
+/* --- vlapic_tables.c -------------------------------------------------------------------------------------------------- */
 /* Owner: tells senders what the registers now say of mode, ID, LDR, DFR and SVR. */
 void vlapic_core_route_update(struct vlapic_cpu *cpu);
 /* Owner: enters the vCPU into the tables, false if the ID is taken; and takes it out. */
 bool vlapic_core_route_join(struct vlapic_cpu *cpu);
 void vlapic_core_route_leave(struct vlapic_cpu *cpu);
-/* The vCPU with the lowest APIC ID that is not below `from`, or NULL. */
-struct vlapic_cpu *vlapic_core_route_next(const struct vlapic_vm *vm, uint32_t from);
 
-/* --- vlapic_post.c, vlapic_work.c (posting: vlapic_mailbox.h) ------------------------------------------------------------------------------------------------ */
+/* --- vlapic_post.c, vlapic_work.c (posting: vlapic_mailbox.h) --------------------------------------------------------- */
 /* Any thread: set a work bit; kick if that is news and the vCPU would not look by itself. */
 void vlapic_core_notify(struct vlapic_cpu *cpu, uint64_t bit);
 /* Owner: forgets the vectors that were posted and not merged. */

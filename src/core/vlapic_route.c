@@ -4,21 +4,13 @@
  * "Interrupt Destination".
  *
  * Every word of the tables is valid by itself and is only a hint: whoever it names is asked by its own route word whether the
- * message is for it. (By physical ID, while no ID is irregular, the table itself is the answer, and only EN is asked.) So readers need no lock and no grace period, and a register that changes while a message is under way
- * looks as it does on a real bus. What the tables cannot express (IDs that the guest wrote, wide IDs in xAPIC mode, logical IDs of
- * several bits or in use twice) is counted; while such a count is not zero, messages that it may concern take a slower path that is
- * still exact.
+ * message is for it. (By physical ID, while no ID is irregular, the table itself is the answer, and only EN is
+ * asked.) So readers need no lock and no grace period, and a register that changes while a message is under way looks as it does on a
+ * real bus. What the tables cannot express (vlapic_tables.c) is counted; while such a count is not zero, messages that it may concern
+ * take a slower path that is still exact.
  */
 #include "vlapic_mailbox.h"
-
-#define NO_ENTRY 0u
-#define ENTRY_FLAT(bit) (1u + (bit))
-#define ENTRY_CLUSTER(index) (9u + (index))
-#define ENTRY_ODD 100u
-/* Set besides in vlapic_cpu.contribution. */
-#define ODD_ID (1u << 8)
-#define WIDE_ID (1u << 9)
-#define IN_X2APIC (1u << 10)
+#include "vlapic_match.h"
 
 /* One x2APIC cluster has 16 members; an 8-bit destination can name 8 of those, 8 flat and 4 cluster members. */
 #define MAX_LISTED 20u
@@ -30,66 +22,6 @@ struct outcome {
     uint32_t count;    /* arbitrated: the candidates, by ascending APIC ID */
     struct vlapic_cpu *candidates[MAX_LISTED];
 };
-
-/* --- matching --------------------------------------------------------------------------------------------------------- */
-
-static bool is_broadcast(const struct vlapic_vm *vm, const struct vlapic_request *q, bool to_x2apic)
-{
-    switch (q->source) {
-    case VLAPIC_FROM_XAPIC:
-        return q->destination == 0xFF;
-    case VLAPIC_FROM_X2APIC:
-        return q->destination == UINT32_MAX;
-    default:
-        return q->destination == UINT32_MAX ||
-               (q->destination == 0xFF && (!to_x2apic || !vm->config.msi_ff_not_broadcast));
-    }
-}
-
-static bool matches_physical(const struct vlapic_cpu *cpu, uint32_t route, uint32_t destination)
-{
-    if ((route & VLAPIC_ROUTE_EXTD) == 0) {
-        if (destination <= 0xFF) {
-            return destination == VLAPIC_ROUTE_ID8(route);
-        }
-        if (cpu->vm->config.dest_alias) {
-            return (destination & 0xFF) == VLAPIC_ROUTE_ID8(route);
-        }
-    }
-    return destination == cpu->apic_id;
-}
-
-static inline bool matches_xapic_logical(uint32_t route, uint32_t destination)
-{
-    uint32_t ldr = VLAPIC_ROUTE_LDR8(route);
-
-    switch (VLAPIC_ROUTE_DFR4(route)) {
-    case 0xF:
-        return (destination & ldr) != 0;
-    case 0x0:
-        return (destination >> 4) == (ldr >> 4) && (destination & ldr & 0xFu) != 0;
-    default:
-        return false;
-    }
-}
-
-static bool matches_logical(const struct vlapic_cpu *cpu, uint32_t route, uint32_t destination)
-{
-    if ((route & VLAPIC_ROUTE_EXTD) != 0) {
-        return (destination >> 16) == ((cpu->apic_id >> 4) & 0xFFFFu) &&
-               ((destination >> (cpu->apic_id & 0xFu)) & 1u) != 0;
-    }
-    return destination <= 0xFF && matches_xapic_logical(route, destination);
-}
-
-/* No shorthand, a destination; `route` has EN set. */
-static inline bool matches(const struct vlapic_request *q, const struct vlapic_cpu *cpu, uint32_t route)
-{
-    if (is_broadcast(cpu->vm, q, (route & VLAPIC_ROUTE_EXTD) != 0)) {
-        return true;
-    }
-    return q->logical ? matches_logical(cpu, route, q->destination) : matches_physical(cpu, route, q->destination);
-}
 
 /* --- looking up --------------------------------------------------------------------------------------------------------- */
 
@@ -175,7 +107,7 @@ static void ask(struct outcome *o, const struct vlapic_request *q, struct vlapic
 {
     uint32_t route = cpu != NULL ? route_of(cpu) : 0;
 
-    if ((route & VLAPIC_ROUTE_EN) != 0 && matches(q, cpu, route)) {
+    if ((route & VLAPIC_ROUTE_EN) != 0 && vlapic_matches(q, cpu, route)) {
         meet(o, q, cpu, route);
     }
 }
@@ -261,7 +193,7 @@ static void find(const struct vlapic_vm *vm, struct outcome *o, const struct vla
     o->all = false;
     if (q->shorthand == VLAPIC_SHORTHAND_SELF) {
         meet(o, q, q->sender, route_of(q->sender)); /* it has just written its ICR, hence is enabled */
-    } else if (q->shorthand != VLAPIC_SHORTHAND_NONE || is_broadcast(vm, q, false)) {
+    } else if (q->shorthand != VLAPIC_SHORTHAND_NONE || vlapic_is_broadcast(vm, q, false)) {
         o->all = true;
     } else if (q->logical) {
         find_logical(vm, o, q);
@@ -314,7 +246,7 @@ static struct audience audience_of(const struct vlapic_vm *vm, const struct vlap
         a.except = q->sender;
     } else if (q->shorthand == VLAPIC_SHORTHAND_NONE) {
         /* An FFh from outside may be a broadcast to those in xAPIC mode, and a plain destination to the others. */
-        a.exact = !is_broadcast(vm, q, true);
+        a.exact = !vlapic_is_broadcast(vm, q, true);
     }
     return a;
 }
@@ -322,7 +254,7 @@ static struct audience audience_of(const struct vlapic_vm *vm, const struct vlap
 static vlapic_noinline bool matches_exactly(const struct vlapic_request *q, const struct vlapic_cpu *cpu,
                                             uint32_t route)
 {
-    return matches(q, cpu, route);
+    return vlapic_matches(q, cpu, route);
 }
 
 static inline bool concerns(const struct audience *a, const struct vlapic_request *q, const struct vlapic_cpu *cpu,
@@ -467,175 +399,4 @@ uint32_t vlapic_core_send(struct vlapic_vm *vm, const struct vlapic_request *q)
         return q->arbitrated ? deliver_to_one_of_all(vm, q) : deliver_to_all(vm, q);
     }
     return q->arbitrated ? deliver_to_candidate(vm, &o, q) : o.accepted;
-}
-
-/* --- the tables' upkeep, by each vCPU's owner ---------------------------------------------------------------------------- */
-
-static bool is_one_bit(uint32_t bits)
-{
-    return bits != 0 && (bits & (bits - 1)) == 0;
-}
-
-/* The table entry that finds this vCPU by its logical ID. */
-static uint32_t logical_entry(uint32_t route)
-{
-    uint32_t ldr = VLAPIC_ROUTE_LDR8(route);
-    uint32_t dfr = VLAPIC_ROUTE_DFR4(route);
-
-    if ((route & VLAPIC_ROUTE_EN) == 0 || (route & VLAPIC_ROUTE_EXTD) != 0) {
-        return NO_ENTRY;
-    }
-    if (dfr == 0xF && ldr != 0) {
-        return is_one_bit(ldr) ? ENTRY_FLAT(vlapic_bit_index(ldr)) : ENTRY_ODD;
-    }
-    if (dfr == 0x0 && (ldr & 0xFu) != 0) {
-        return is_one_bit(ldr & 0xFu) ? ENTRY_CLUSTER((ldr >> 4) * 4 + vlapic_bit_index(ldr & 0xFu)) : ENTRY_ODD;
-    }
-    return NO_ENTRY;
-}
-
-static struct vlapic_cpu **slot_of(struct vlapic_vm *vm, uint32_t entry)
-{
-    return entry < ENTRY_CLUSTER(0) ? &vm->flat[entry - ENTRY_FLAT(0)] : &vm->cluster[entry - ENTRY_CLUSTER(0)];
-}
-
-static uint32_t mode_flags(const struct vlapic_cpu *cpu, uint32_t route)
-{
-    if ((route & VLAPIC_ROUTE_EN) == 0) {
-        return 0;
-    }
-    if ((route & VLAPIC_ROUTE_EXTD) != 0) {
-        return IN_X2APIC;
-    }
-    if (VLAPIC_ROUTE_ID8(route) != (cpu->apic_id & 0xFFu)) {
-        return ODD_ID;
-    }
-    return cpu->apic_id > 0xFFu ? WIDE_ID : 0;
-}
-
-static void count_flags(struct vlapic_vm *vm, uint32_t flags, uint32_t by)
-{
-    if ((flags & IN_X2APIC) != 0) {
-        vlapic_fetch_add(&vm->x2apic_cpus, by);
-    }
-    if ((flags & ODD_ID) != 0) {
-        vlapic_fetch_add(&vm->odd_ids, by);
-    }
-    if ((flags & WIDE_ID) != 0) {
-        vlapic_fetch_add(&vm->wide_ids, by);
-    }
-    if ((flags & (ODD_ID | WIDE_ID)) != 0) {
-        vlapic_fetch_add(&vm->irregular_ids, by);
-    }
-}
-
-static uint32_t *uses_of(struct vlapic_vm *vm, uint32_t entry)
-{
-    if (entry == ENTRY_ODD) {
-        return &vm->odd_logical;
-    }
-    return entry < ENTRY_CLUSTER(0) ? &vm->flat_used : &vm->cluster_used;
-}
-
-/* Takes the slot, and says what was taken: a logical ID that somebody else uses already is odd. */
-static uint32_t enter_slot(struct vlapic_cpu *cpu, uint32_t entry)
-{
-    struct vlapic_cpu *holder = NULL;
-
-    if (entry == NO_ENTRY) {
-        return NO_ENTRY;
-    }
-    if (entry != ENTRY_ODD && !vlapic_compare_swap(slot_of(cpu->vm, entry), &holder, cpu) && holder != cpu) {
-        entry = ENTRY_ODD;
-    }
-    vlapic_fetch_add(uses_of(cpu->vm, entry), 1u);
-    return entry;
-}
-
-/* Counts are raised before, and lowered after, the route word speaks accordingly: a reader may go the slow way for nothing,
- * but never the fast way wrongly. */
-static uint32_t enter_tables(struct vlapic_cpu *cpu, uint32_t route)
-{
-    uint32_t flags = mode_flags(cpu, route);
-
-    count_flags(cpu->vm, flags, 1u);
-    return enter_slot(cpu, logical_entry(route)) | flags;
-}
-
-/* A slot that the vCPU has entered anew stays its own. */
-static void leave_tables(struct vlapic_cpu *cpu, uint32_t contribution)
-{
-    struct vlapic_vm *vm = cpu->vm;
-    uint32_t entry = contribution & 0xFFu;
-
-    count_flags(vm, contribution, UINT32_MAX);
-    if (entry == NO_ENTRY) {
-        return;
-    }
-    if (entry != ENTRY_ODD && entry != (cpu->contribution & 0xFFu)) {
-        vlapic_store_release(slot_of(vm, entry), NULL);
-    }
-    vlapic_fetch_add(uses_of(vm, entry), UINT32_MAX);
-}
-
-static uint32_t route_word(const struct vlapic_cpu *cpu)
-{
-    uint32_t id = vlapic_is_x2apic(cpu) ? cpu->apic_id & 0xFFu : vlapic_get(cpu, VLAPIC_REG_ID) >> 24;
-    uint32_t ldr = vlapic_get(cpu, VLAPIC_REG_LDR) >> 24;
-    uint32_t dfr = vlapic_get(cpu, VLAPIC_REG_DFR) >> 28;
-
-    return id | ldr << 8 | dfr << 16 | (vlapic_is_enabled(cpu) ? VLAPIC_ROUTE_EN : 0) |
-           (vlapic_is_x2apic(cpu) ? VLAPIC_ROUTE_EXTD : 0) |
-           (vlapic_is_software_enabled(cpu) ? VLAPIC_ROUTE_SOFTWARE_ENABLED : 0) |
-           (cpu->backend->post != NULL ? VLAPIC_ROUTE_BACKEND_POSTS : 0);
-}
-
-void vlapic_core_route_update(struct vlapic_cpu *cpu)
-{
-    uint32_t route = route_word(cpu);
-    uint32_t old = vlapic_load_relaxed(&cpu->route);
-    uint32_t contribution = cpu->contribution;
-
-    if (!cpu->attached || ((route ^ old) & ~VLAPIC_ROUTE_SOFTWARE_ENABLED) == 0) {
-        vlapic_store_release(&cpu->route, route);
-        return;
-    }
-    /* The old slot is given up last: whoever is named by the old and the new word alike is found throughout. */
-    cpu->contribution = enter_tables(cpu, route);
-    vlapic_store_release(&cpu->route, route);
-    leave_tables(cpu, contribution);
-}
-
-bool vlapic_core_route_join(struct vlapic_cpu *cpu)
-{
-    struct vlapic_vm *vm = cpu->vm;
-    struct vlapic_cpu *nobody = NULL;
-    uint32_t contribution, word = cpu->apic_id / 64;
-
-    if (vlapic_load_acquire(&vm->by_id[cpu->apic_id]) != NULL) {
-        return false;
-    }
-    /* By its logical ID it may be found from here on: it has the ID, unless another vCPU takes it at this very moment. */
-    contribution = enter_tables(cpu, vlapic_load_relaxed(&cpu->route));
-    if (!vlapic_compare_swap(&vm->by_id[cpu->apic_id], &nobody, cpu)) {
-        leave_tables(cpu, contribution);
-        return false;
-    }
-    cpu->contribution = contribution;
-    vlapic_fetch_or(&vm->present[word], 1ull << (cpu->apic_id % 64));
-    vlapic_fetch_or(&vm->summary[word / 64], 1ull << (word % 64));
-    return true;
-}
-
-/* The summary bit stays: clearing it would race with a neighbour that joins, and costs a reader one empty word at most. */
-void vlapic_core_route_leave(struct vlapic_cpu *cpu)
-{
-    struct vlapic_vm *vm = cpu->vm;
-    uint32_t contribution;
-
-    vlapic_fetch_and(&vm->present[cpu->apic_id / 64], ~(1ull << (cpu->apic_id % 64)));
-    vlapic_store_release(&vm->by_id[cpu->apic_id], NULL);
-    contribution = cpu->contribution;
-    cpu->contribution = NO_ENTRY;
-    leave_tables(cpu, contribution);
 }
