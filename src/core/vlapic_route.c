@@ -186,7 +186,7 @@ static void find_logical(const struct vlapic_vm *vm, struct outcome *o, const st
     }
 }
 
-static void find(const struct vlapic_vm *vm, struct outcome *o, const struct vlapic_request *q)
+static vlapic_noinline void find(const struct vlapic_vm *vm, struct outcome *o, const struct vlapic_request *q)
 {
     o->count = 0;
     o->accepted = 0;

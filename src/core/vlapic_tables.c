@@ -154,13 +154,10 @@ bool vlapic_core_route_join(struct vlapic_cpu *cpu)
 {
     struct vlapic_vm *vm = cpu->vm;
     struct vlapic_cpu *nobody = NULL;
-    uint32_t contribution, word = cpu->apic_id / 64;
+    uint32_t word = cpu->apic_id / 64;
+    /* By its logical ID it may be found from here on, even if its ID then turns out to be taken. */
+    uint32_t contribution = enter_tables(cpu, vlapic_load_relaxed(&cpu->route));
 
-    if (vlapic_load_acquire(&vm->by_id[cpu->apic_id]) != NULL) {
-        return false;
-    }
-    /* By its logical ID it may be found from here on: it has the ID, unless another vCPU takes it at this very moment. */
-    contribution = enter_tables(cpu, vlapic_load_relaxed(&cpu->route));
     if (!vlapic_compare_swap(&vm->by_id[cpu->apic_id], &nobody, cpu)) {
         leave_tables(cpu, contribution);
         return false;
