@@ -275,6 +275,7 @@ static void reading_the_state_collects_what_the_backend_holds(void **state)
     fake_vm_start(&fake, 1, NULL);
     cpu = fake_cpu_at(&fake, 0);
     guest_software_enable(cpu);
+    assert_int_equal(poll_vector(cpu), -1);
     assert_true(vlapic_cpu_post(cpu, 0x61, false));
     assert_int_equal(vlapic_cpu_get_state(cpu, &s, sizeof(s)), VLAPIC_OK);
     assert_int_equal(s.irr[3], 2);

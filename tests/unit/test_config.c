@@ -322,6 +322,8 @@ static void the_table_and_the_configuration_are_copied(void **unused)
     assert_int_equal(fake_last(&host, FAKE_EOI_BROADCAST)->a, 0x61);
 
     in_force = vlapic_vm_get_config(host.vm);
+    assert_ptr_not_equal(in_force->host, &host.ops);
+    assert_non_null(in_force->host->now_ns);
     assert_int_equal(in_force->size, config.size);
     assert_int_equal(in_force->abi, config.abi);
     assert_int_equal(in_force->max_apic_id, 77);

@@ -359,6 +359,23 @@ static void an_init_on_a_pin_voids_an_older_sipi(void **state)
     assert_false(duty.init || duty.sipi);
 }
 
+/* Remote IRR is of the vector, not of the message that brought it last. */
+static void an_eoi_clears_remote_irr_though_an_edge_came_in_between(void **state)
+{
+    struct vlapic_cpu *cpu = start(VLAPIC_VENDOR_INTEL);
+
+    (void)state;
+    guest_write(cpu, VLAPIC_REG_LVT_LINT0, LEVEL | 0x41);
+    vlapic_cpu_lint(cpu, 0, true);
+    assert_int_equal(take_vector(cpu), 0x41);
+    vlapic_cpu_lint(cpu, 0, false);
+    vlapic_cpu_post(cpu, 0x41, false);
+    assert_false(guest_bit(cpu, VLAPIC_REG_TMR, 0x41));
+    assert_int_equal(guest_read(cpu, VLAPIC_REG_LVT_LINT0), LEVEL | REMOTE_IRR | 0x41);
+    guest_eoi(cpu);
+    assert_int_equal(guest_read(cpu, VLAPIC_REG_LVT_LINT0), LEVEL | 0x41);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +389,7 @@ int main(void)
         cmocka_unit_test_teardown(masking_keeps_remote_irr_and_holds_the_level_off, stop),
         cmocka_unit_test_teardown(another_vector_or_mode_clears_remote_irr, stop),
         cmocka_unit_test_teardown(an_eoi_of_another_vector_leaves_remote_irr, stop),
+        cmocka_unit_test_teardown(an_eoi_clears_remote_irr_though_an_edge_came_in_between, stop),
         cmocka_unit_test_teardown(an_eoi_that_clears_no_remote_irr_does_not_sample_the_line, stop),
         cmocka_unit_test_teardown(lint1_is_always_edge, stop),
         cmocka_unit_test_teardown(extint_passes_the_pins_level, stop),

@@ -242,6 +242,7 @@ SPOIL(lvt_status, s->lvt[VLAPIC_LVT_THERMAL] |= 1u << 12)
 SPOIL(lvt_deadline, s->lvt[VLAPIC_LVT_TIMER] |= 1u << 18)
 SPOIL(lint1_remote_irr, s->lvt[VLAPIC_LVT_LINT1] |= 1u << 14)
 SPOIL(lint0_edge_remote_irr, s->lvt[VLAPIC_LVT_LINT0] = 0x4040)
+SPOIL(lint0_nmi_remote_irr, s->lvt[VLAPIC_LVT_LINT0] = 0xC440)
 SPOIL(unmasked_while_disabled, s->svr &= ~VLAPIC_SVR_ENABLE; s->lvt[VLAPIC_LVT_PERF] = 0x40)
 SPOIL(absent_cmci, s->lvt[VLAPIC_LVT_CMCI] = 0x40)
 SPOIL(absent_extended, s->lvt_ext[0] = 0x40)
@@ -297,6 +298,7 @@ static const struct spoil spoils[] = {
     { "lvt", VLAPIC_BAD_VALUE, lvt_deadline },
     { "lvt", VLAPIC_BAD_VALUE, lint1_remote_irr },
     { "lvt", VLAPIC_BAD_VALUE, lint0_edge_remote_irr },
+    { "lvt", VLAPIC_BAD_VALUE, lint0_nmi_remote_irr },
     { "lvt", VLAPIC_BAD_VALUE, unmasked_while_disabled },
     { "lvt", VLAPIC_MISMATCH, absent_cmci },
     { "lvt_ext", VLAPIC_MISMATCH, absent_extended },
