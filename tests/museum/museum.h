@@ -60,6 +60,22 @@ static inline void museum_on(struct fake_vm *f, enum vlapic_vendor vendor, unsig
     museum_start(f, count, NULL, x2apic);
 }
 
+/* One vCPU with everything that can be configured, every register with a value of its own; the error LVT is masked, so that
+ * accesses to reserved addresses leave IRR alone. */
+static inline struct vlapic_cpu *museum_busy(struct fake_vm *f, enum vlapic_vendor vendor, bool x2apic)
+{
+    struct vlapic_cpu *cpu;
+
+    fake_vm_prepare(f, vendor);
+    f->config.max_lvt = 6;
+    museum_start(f, 1, NULL, x2apic);
+    cpu = fake_cpu_at(f, 0);
+    busy_state(f);
+    guest_set(cpu, VLAPIC_REG_LVT_ERROR, 0x100D4);
+    fake_forget(f);
+    return cpu;
+}
+
 /* For teardowns, so that a failed test leaves nothing behind. */
 static inline void museum_stop(struct fake_vm *f)
 {

@@ -23,22 +23,6 @@ static struct vlapic_cpu *start_one(enum vlapic_vendor vendor, bool x2apic)
     return fake_cpu_at(&host, 0);
 }
 
-/* One vCPU with everything that can be configured, every register with a value of its own; the error LVT is masked, so that
- * accesses to reserved addresses leave IRR alone. */
-static struct vlapic_cpu *start_busy(enum vlapic_vendor vendor, bool x2apic)
-{
-    struct vlapic_cpu *cpu;
-
-    fake_vm_prepare(&host, vendor);
-    host.config.max_lvt = 6;
-    museum_start(&host, 1, NULL, x2apic);
-    cpu = fake_cpu_at(&host, 0);
-    busy_state(&host);
-    guest_set(cpu, VLAPIC_REG_LVT_ERROR, 0x100D4);
-    fake_forget(&host);
-    return cpu;
-}
-
 /* ---- which MSRs exist ---- */
 
 static bool msr_exists(uint32_t msr)
@@ -189,7 +173,7 @@ static void museum_008_odd_reads_give_zero_and_touch_nothing(void **unused)
 {
     /* Xen, Bochs, v86: only aligned 32-bit reads were checked; others ran past the registers or ended the machine. */
     struct vlapic_cpu_state before;
-    struct vlapic_cpu *cpu = start_busy(VLAPIC_VENDOR_INTEL, false);
+    struct vlapic_cpu *cpu = museum_busy(&host, VLAPIC_VENDOR_INTEL, false);
 
     (void)unused;
     guest_read(cpu, 0); /* the error of the reserved addresses below */
@@ -215,7 +199,7 @@ static void museum_008_odd_writes_are_ignored(void **unused)
 {
     /* Xen, Bochs, v86: accesses of odd size or place were not bounded. Ours are dropped, whatever they cross. */
     struct vlapic_cpu_state before;
-    struct vlapic_cpu *cpu = start_busy(VLAPIC_VENDOR_INTEL, false);
+    struct vlapic_cpu *cpu = museum_busy(&host, VLAPIC_VENDOR_INTEL, false);
 
     (void)unused;
     state_read(cpu, &before);
@@ -531,7 +515,7 @@ static void museum_015_x2apic_registers_have_one_access_type_each(void **unused)
 
     (void)unused;
     for (unsigned vendor = 0; vendor < 2; vendor++) {
-        struct vlapic_cpu *cpu = start_busy(vendor ? VLAPIC_VENDOR_AMD : VLAPIC_VENDOR_INTEL, true);
+        struct vlapic_cpu *cpu = museum_busy(&host, vendor ? VLAPIC_VENDOR_AMD : VLAPIC_VENDOR_INTEL, true);
         struct vlapic_cpu_state before;
 
         state_read(cpu, &before);
@@ -597,7 +581,7 @@ static void museum_018_bits_63_to_32_of_32_bit_registers_are_reserved(void **unu
         { 0x832, 0x200EC }, { 0x833, 0x100D1 }, { 0x834, 0x100D2 }, { 0x835, 0x00700 }, { 0x836, 0x00400 },
         { 0x837, 0x000FE }, { 0x838, 1000 },    { 0x83E, 0x3 },     { 0x83F, 0x55 },
     };
-    struct vlapic_cpu *cpu = start_busy(VLAPIC_VENDOR_INTEL, true);
+    struct vlapic_cpu *cpu = museum_busy(&host, VLAPIC_VENDOR_INTEL, true);
     struct vlapic_cpu_state before;
 
     (void)unused;

@@ -14,10 +14,8 @@ static struct fake_vm fake, other;
 static int stop(void **state)
 {
     (void)state;
-    if (fake.vm)
-        fake_vm_stop(&fake);
-    if (other.vm)
-        fake_vm_stop(&other);
+    museum_stop(&fake);
+    museum_stop(&other);
     return 0;
 }
 

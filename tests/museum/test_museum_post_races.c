@@ -11,8 +11,7 @@ static struct vlapic_cpu *cpu;
 static int stop(void **state)
 {
     (void)state;
-    if (fake.vm)
-        fake_vm_stop(&fake);
+    museum_stop(&fake);
     return 0;
 }
 

@@ -21,22 +21,6 @@ static struct vlapic_cpu *start_one(enum vlapic_vendor vendor, bool x2apic)
     return fake_cpu_at(&host, 0);
 }
 
-/* One vCPU with everything that can be configured, every register with a value of its own; the error LVT is masked, so that
- * accesses to reserved addresses leave IRR alone. */
-static struct vlapic_cpu *start_busy(enum vlapic_vendor vendor, bool x2apic)
-{
-    struct vlapic_cpu *cpu;
-
-    fake_vm_prepare(&host, vendor);
-    host.config.max_lvt = 6;
-    museum_start(&host, 1, NULL, x2apic);
-    cpu = fake_cpu_at(&host, 0);
-    busy_state(&host);
-    guest_set(cpu, VLAPIC_REG_LVT_ERROR, 0x100D4);
-    fake_forget(&host);
-    return cpu;
-}
-
 /* ---- 256-bit registers ---- */
 
 static void assert_one_word(struct vlapic_cpu *cpu, uint32_t base, uint32_t offset, uint32_t value)
@@ -313,7 +297,7 @@ static void museum_027_rdmsr_gives_64_bits(void **unused)
     assert_int_equal(vlapic_cpu_msr_read(cpu, 0x808, &out), VLAPIC_ACCESS_DONE);
     assert_true(out == 0x20);
     museum_stop(&host);
-    cpu = start_busy(VLAPIC_VENDOR_INTEL, true);
+    cpu = museum_busy(&host, VLAPIC_VENDOR_INTEL, true);
     for (uint32_t msr = 0x800; msr <= 0x8FF; msr++) {
         out = ~0ull;
         if (vlapic_cpu_msr_read(cpu, msr, &out) != VLAPIC_ACCESS_DONE)
@@ -489,7 +473,7 @@ static void museum_034_read_only_registers_ignore_writes(void **unused)
 {
     /* v86 with an old Linux, which writes the inverted version back to see whether it stays: the emulator ended. */
     struct vlapic_cpu_state before;
-    struct vlapic_cpu *cpu = start_busy(VLAPIC_VENDOR_INTEL, false);
+    struct vlapic_cpu *cpu = museum_busy(&host, VLAPIC_VENDOR_INTEL, false);
 
     (void)unused;
     state_read(cpu, &before);

@@ -13,8 +13,7 @@ static int stop(void **state)
 {
     (void)state;
     museum_at_stop = NULL;
-    if (fake.vm)
-        fake_vm_stop(&fake);
+    museum_stop(&fake);
     return 0;
 }
 

@@ -20,8 +20,7 @@ static struct fake_vm fake;
 static int stop(void **state)
 {
     (void)state;
-    if (fake.vm)
-        fake_vm_stop(&fake);
+    museum_stop(&fake);
     return 0;
 }
 
