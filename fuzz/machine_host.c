@@ -134,28 +134,30 @@ static bool on_cpu_thread(void *cookie)
 
 /* --- the watching backend: vectors go through `soft`, the registers lie in a page ------------------------------------------ */
 
-#define POSTING_STATE_BYTES 64u
+#define POSTING_BYTES 64u
 
 struct watched_cpu {
-    uint8_t posting[POSTING_STATE_BYTES];
+    _Alignas(8) uint8_t posting[POSTING_BYTES]; /* what posting_backend's owner has */
     struct machine_cpu *owner;
 };
 
-static enum vlapic_status watched_init(void *state, void *vm_state, struct vlapic_cpu *cpu)
+static enum vlapic_status watched_init(const struct vlapic_cpu_memory *memory, void *vm_state, struct vlapic_cpu *cpu)
 {
-    struct watched_cpu *watched = state;
+    struct watched_cpu *watched = memory->owned;
+    const struct vlapic_cpu_memory parts = { .owned = watched->posting, .shared = memory->shared };
 
-    (void)vm_state;
+    MUST(posting_backend.cpu_state_bytes <= POSTING_BYTES && posting_backend.cpu_shared_bytes <= POSTING_BYTES);
+    MUST(posting_backend.cpu_init(&parts, vm_state, cpu) == VLAPIC_OK);
     watched->owner = vlapic_cpu_cookie(cpu);
     watched->owner->changed = 0;
     watched->owner->in_guest = false;
     return VLAPIC_OK;
 }
 
-static enum vlapic_post watched_post(void *state, uint8_t vector, bool level)
+static enum vlapic_post watched_post(void *shared, uint8_t vector, bool level)
 {
     MUST(vector >= 16);
-    return posting_backend.post(((struct watched_cpu *)state)->posting, vector, level);
+    return posting_backend.post(shared, vector, level);
 }
 
 static bool watched_collect(void *state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
@@ -166,20 +168,22 @@ static bool watched_collect(void *state, struct vlapic_vectors *posted, struct v
     return posting_backend.collect(watched->posting, posted, level);
 }
 
-static void watched_enter(void *state)
+static void watched_enter(void *state, const struct vlapic_entry *entry)
 {
     struct machine_cpu *owner = ((struct watched_cpu *)state)->owner;
 
     MUST(!owner->in_guest);
+    MUST(entry->deliverable == -1 || (uint32_t)entry->deliverable == entry->pending);
     owner->in_guest = true;
 }
 
-static void watched_exit(void *state)
+static uint32_t watched_exit(void *state)
 {
     struct machine_cpu *owner = ((struct watched_cpu *)state)->owner;
 
     MUST(owner->in_guest);
     owner->in_guest = false;
+    return 0;
 }
 
 static void watched_changed(void *state, uint32_t what)
@@ -193,6 +197,7 @@ static const struct vlapic_backend watched_backend = {
     .size = sizeof(struct vlapic_backend),
     .name = "watched",
     .cpu_state_bytes = sizeof(struct watched_cpu),
+    .cpu_shared_bytes = POSTING_BYTES,
     .cpu_pages = 1,
     .cpu_init = watched_init,
     .post = watched_post,

@@ -44,7 +44,9 @@ struct vlapic_vm_config {
 
     const struct vlapic_host_ops *host;   /**< copied; no default */
     const struct vlapic_backend *backend; /**< must outlive the VM; no default: the library does not pull one in */
-    void *cookie;                         /**< first argument of the callbacks that take a VM cookie */
+    const void
+        *backend_config; /**< the backend's own settings, see its header; used during creation only; NULL for soft */
+    void *cookie;        /**< first argument of the callbacks that take a VM cookie */
 
     uint32_t max_apic_id; /**< largest x2APIC ID that will ever exist, up to VLAPIC_APIC_ID_LIMIT; default 254 */
     uint32_t phys_bits;   /**< guest physical-address width, 32..52; default 52 */

@@ -20,9 +20,14 @@ static size_t backend_state_offset(void)
     return align_up(sizeof(struct vlapic_cpu), VLAPIC_CACHE_LINE);
 }
 
-static size_t regs_offset(const struct vlapic_backend *backend)
+static size_t backend_shared_offset(const struct vlapic_backend *backend)
 {
     return backend_state_offset() + align_up(backend->cpu_state_bytes, VLAPIC_CACHE_LINE);
+}
+
+static size_t regs_offset(const struct vlapic_backend *backend)
+{
+    return backend_shared_offset(backend) + align_up(backend->cpu_shared_bytes, VLAPIC_CACHE_LINE);
 }
 
 /* A backend with pages has the registers in the first of them; else they lie behind its state. */
@@ -94,6 +99,7 @@ static void place(struct vlapic_cpu *cpu, struct vlapic_vm *vm, const struct vla
     memset(memory, 0, cpu_bytes(backend));
     cpu->backend = backend;
     cpu->backend_state = memory + backend_state_offset();
+    cpu->backend_shared = memory + backend_shared_offset(backend);
     cpu->regs = backend->cpu_pages != 0 ? config->pages[0].va : (void *)(memory + regs_offset(backend));
     cpu->vm = vm;
     cpu->cookie = config->cookie;
@@ -114,7 +120,13 @@ enum vlapic_status vlapic_cpu_create(void *memory, size_t bytes, struct vlapic_v
     }
     place(made, vm, config);
     if (made->backend->cpu_init != NULL) {
-        status = made->backend->cpu_init(made->backend_state, vm->backend_state, made);
+        const struct vlapic_cpu_memory parts = {
+            .owned = made->backend_state,
+            .shared = made->backend_shared,
+            .pages = config->pages,
+        };
+
+        status = made->backend->cpu_init(&parts, vm->backend_state, made);
         if (status != VLAPIC_OK) {
             return status;
         }
@@ -162,4 +174,9 @@ uint32_t vlapic_cpu_apic_id(const struct vlapic_cpu *cpu)
 void *vlapic_cpu_cookie(const struct vlapic_cpu *cpu)
 {
     return cpu->cookie;
+}
+
+void *vlapic_backend_cpu_state(struct vlapic_cpu *cpu, const struct vlapic_backend *backend)
+{
+    return cpu->backend == backend ? cpu->backend_state : NULL;
 }

@@ -70,3 +70,13 @@ void vlapic_core_write_seoi(struct vlapic_cpu *cpu, uint32_t offset, uint32_t va
     }
     complete(cpu, vector);
 }
+
+void vlapic_backend_eoi(struct vlapic_cpu *cpu, uint8_t vector)
+{
+    VLAPIC_ASSERT_OWNER(cpu);
+    if (vector < 16) {
+        return;
+    }
+    cpu->stats.eois++;
+    tell_all(cpu, vector, vlapic_test_vector(cpu, VLAPIC_REG_TMR, vector));
+}

@@ -83,13 +83,14 @@ struct vlapic_cpu { /* NOLINT(clang-analyzer-optin.performance.Padding) */
     uint32_t lines;           /* levels of the LINT pins: bit n is LINTn */
     /* fixed */
     const struct vlapic_backend *backend;
-    void *backend_state;
+    void *backend_shared;
     uint32_t apic_id;
     bool bsp;
     bool backend_watches; /* the backend has a `changed` */
 
     /* owner */
     uint32_t *regs __attribute__((aligned(VLAPIC_CACHE_LINE))); /* the register page, hardware layout */
+    void *backend_state;
     uint64_t apic_base;
     uint32_t window; /* derived: bytes of the MMIO window that answer, 1000h in xAPIC mode, else 0 */
     /* Derived: bit w of *_words tells that 32-bit word w is not zero; pending and in_service are the highest IRR and ISR
@@ -267,8 +268,10 @@ static inline int16_t vlapic_deliverable(const struct vlapic_cpu *cpu)
 
     return (int16_t)(above ? (int32_t)cpu->pending : -1);
 }
-/* Recomputes everything derived from IRR, ISR, IER and TPR. */
+/* Recomputes everything derived from IRR, ISR, IER and TPR, and tells the backend. */
 void vlapic_core_derive(struct vlapic_cpu *cpu);
+/* The same after hardware had the page: the backend knows. */
+void vlapic_core_page_changed(struct vlapic_cpu *cpu);
 #ifdef VLAPIC_DEBUG
 /* Traps if anything derived is stale. */
 void vlapic_core_check_derived(const struct vlapic_cpu *cpu);

@@ -57,6 +57,29 @@ static enum vlapic_posted refuse_vector(struct vlapic_cpu *cpu)
     return posted == VLAPIC_POSTED_KICK ? VLAPIC_REFUSED_KICK : VLAPIC_REFUSED;
 }
 
+/* [P4] A vCPU that leaves the guest before the notification arrives finds what was posted by asking the backend [E2]. */
+static enum vlapic_posted post_to_backend(struct vlapic_cpu *cpu, uint8_t vector, bool level)
+{
+    switch (cpu->backend->post(cpu->backend_shared, vector, level)) {
+    case VLAPIC_POST_NONE:
+        return VLAPIC_POSTED;
+    case VLAPIC_POST_NOTIFY:
+        if (vlapic_load_seq(&cpu->run_state) == VLAPIC_RUN_GUEST) {
+            cpu->backend->notify(cpu->backend_shared);
+            return VLAPIC_POSTED;
+        }
+        break;
+    case VLAPIC_POST_DECLINE:
+        if (vlapic_post_here(cpu, vector, level) == VLAPIC_POST_NONE) {
+            return VLAPIC_POSTED;
+        }
+        break;
+    default:
+        break;
+    }
+    return vlapic_announce(cpu, VLAPIC_WORK_POSTED);
+}
+
 enum vlapic_posted vlapic_core_post_other(struct vlapic_cpu *cpu, uint32_t route, uint8_t vector, bool level)
 {
     if ((route & VLAPIC_ROUTE_SOFTWARE_ENABLED) == 0) {
@@ -65,10 +88,7 @@ enum vlapic_posted vlapic_core_post_other(struct vlapic_cpu *cpu, uint32_t route
     if (vector < 16) {
         return refuse_vector(cpu);
     }
-    if (cpu->backend->post(cpu->backend_state, vector, level) != VLAPIC_POST_KICK) {
-        return VLAPIC_POSTED;
-    }
-    return vlapic_announce(cpu, VLAPIC_WORK_POSTED);
+    return post_to_backend(cpu, vector, level);
 }
 
 bool vlapic_cpu_post(struct vlapic_cpu *cpu, uint8_t vector, bool level)

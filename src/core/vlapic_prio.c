@@ -32,13 +32,18 @@ static uint32_t words_other_than(const struct vlapic_cpu *cpu, uint32_t base, ui
     return words;
 }
 
-void vlapic_core_derive(struct vlapic_cpu *cpu)
+void vlapic_core_page_changed(struct vlapic_cpu *cpu)
 {
     cpu->irr_words = words_other_than(cpu, VLAPIC_REG_IRR, 0);
     cpu->isr_words = words_other_than(cpu, VLAPIC_REG_ISR, 0);
     cpu->ier_masks = words_other_than(cpu, VLAPIC_REG_IER, UINT32_MAX) != 0;
     vlapic_update_pending(cpu);
     vlapic_update_in_service(cpu);
+}
+
+void vlapic_core_derive(struct vlapic_cpu *cpu)
+{
+    vlapic_core_page_changed(cpu);
     vlapic_tell_backend(cpu, VLAPIC_CHANGE_ISR);
 }
 

@@ -16,5 +16,6 @@ void vlapic_core_write_svr(struct vlapic_cpu *cpu, uint32_t offset, uint32_t val
     }
     if (was_enabled != vlapic_is_software_enabled(cpu)) {
         vlapic_core_route_update(cpu);
+        vlapic_tell_backend(cpu, VLAPIC_CHANGE_ENABLE);
     }
 }

@@ -87,7 +87,8 @@ static enum vlapic_status check_backend(const struct vlapic_backend *backend)
     if (backend->abi != VLAPIC_BACKEND_ABI || backend->size < sizeof(*backend)) {
         return VLAPIC_BAD_ABI;
     }
-    if (backend->name == NULL || (backend->post == NULL) != (backend->collect == NULL)) {
+    if (backend->name == NULL || (backend->post == NULL) != (backend->collect == NULL) ||
+        (backend->block == NULL) != (backend->unblock == NULL)) {
         return VLAPIC_INVALID;
     }
     return VLAPIC_OK;
@@ -146,6 +147,7 @@ static void place(struct vlapic_vm *vm, const struct vlapic_vm_config *config, c
     vm->config = *config;
     memcpy(&vm->host, config->host, config->host->size < sizeof(vm->host) ? config->host->size : sizeof(vm->host));
     vm->config.host = &vm->host;
+    vm->config.backend_config = NULL;
     vm->backend_state = memory + parts->backend_state;
     vm->by_id = (struct vlapic_cpu **)(void *)(memory + parts->by_id);
     vm->present = (uint64_t *)(void *)(memory + parts->present);
@@ -176,7 +178,7 @@ enum vlapic_status vlapic_vm_create(void *memory, size_t bytes, const struct vla
     }
     place(memory, config, &parts);
     if (config->backend->vm_init != NULL) {
-        status = config->backend->vm_init(((struct vlapic_vm *)memory)->backend_state);
+        status = config->backend->vm_init(((struct vlapic_vm *)memory)->backend_state, config);
     }
     if (status == VLAPIC_OK) {
         *vm = memory;
@@ -187,6 +189,11 @@ enum vlapic_status vlapic_vm_create(void *memory, size_t bytes, const struct vla
 const struct vlapic_vm_config *vlapic_vm_get_config(const struct vlapic_vm *vm)
 {
     return &vm->config;
+}
+
+void *vlapic_backend_vm_state(struct vlapic_vm *vm, const struct vlapic_backend *backend)
+{
+    return vm->config.backend == backend ? vm->backend_state : NULL;
 }
 
 struct vlapic_cpu *vlapic_vm_find(const struct vlapic_vm *vm, uint32_t apic_id)

@@ -34,12 +34,12 @@ static void collect_from_backend(struct vlapic_cpu *cpu, bool keep)
     }
 }
 
-/* A vector that arrives while the APIC is disabled is dropped; senders look, but may have looked before. */
+/* A vector that arrives while the APIC is disabled is dropped; senders look, but may have looked before. What a backend declined comes
+ * after what it took: its trigger mode is the newer one. */
 static void collect(struct vlapic_cpu *cpu, bool keep)
 {
     if (vlapic_unlikely(cpu->backend->collect != NULL)) {
         collect_from_backend(cpu, keep);
-        return;
     }
     for (uint32_t w = 0; w < 4; w++) {
         uint64_t posted = take_posted(cpu, w);
@@ -167,34 +167,58 @@ void vlapic_cpu_poll(struct vlapic_cpu *cpu, struct vlapic_poll *duty)
     }
 }
 
-/* Leave the host state, then look once more: see vlapic_kick_if_away(). */
-static bool go_away(struct vlapic_cpu *cpu, uint32_t run_state)
+/* [E2], [H2] */
+static bool has_news(struct vlapic_cpu *cpu)
 {
-    vlapic_exchange(&cpu->run_state, run_state);           /* [E1], [H1] */
-    if (cpu->repoll || vlapic_load_seq(&cpu->work) != 0) { /* [E2], [H2] */
+    if (cpu->repoll || vlapic_load_seq(&cpu->work) != 0) {
+        return true;
+    }
+    if (vlapic_unlikely(cpu->backend->pending != NULL && cpu->backend->pending(cpu->backend_shared))) {
+        vlapic_fetch_or(&cpu->work, VLAPIC_WORK_POSTED); /* for the poll that follows */
+        return true;
+    }
+    return false;
+}
+
+/* Leave the host state, then look once more: see vlapic_kick_if_away(). */
+bool vlapic_cpu_enter(struct vlapic_cpu *cpu)
+{
+    VLAPIC_ASSERT_OWNER(cpu);
+    vlapic_exchange(&cpu->run_state, VLAPIC_RUN_GUEST); /* [E1] */
+    if (has_news(cpu)) {
         vlapic_store_release(&cpu->run_state, VLAPIC_RUN_HOST);
         return false;
+    }
+    if (cpu->backend->enter != NULL) {
+        const struct vlapic_entry entry = {
+            .pending = (uint8_t)cpu->pending,
+            .in_service = (uint8_t)cpu->in_service,
+            .ppr = (uint8_t)vlapic_get(cpu, VLAPIC_REG_PPR),
+            .deliverable = vlapic_deliverable(cpu),
+        };
+
+        cpu->backend->enter(cpu->backend_state, &entry);
     }
     return true;
 }
 
-bool vlapic_cpu_enter(struct vlapic_cpu *cpu)
+static vlapic_cold void leave_guest(struct vlapic_cpu *cpu)
 {
-    VLAPIC_ASSERT_OWNER(cpu);
-    if (!go_away(cpu, VLAPIC_RUN_GUEST)) {
-        return false;
+    if (cpu->backend->exit(cpu->backend_state) != 0) {
+        vlapic_core_page_changed(cpu);
     }
-    if (cpu->backend->enter != NULL) {
-        cpu->backend->enter(cpu->backend_state);
-    }
-    return true;
 }
 
 void vlapic_cpu_exit(struct vlapic_cpu *cpu)
 {
+    uint32_t run_state = vlapic_load_relaxed(&cpu->run_state);
+
     VLAPIC_ASSERT_OWNER(cpu);
-    if (cpu->backend->exit != NULL && vlapic_load_relaxed(&cpu->run_state) == VLAPIC_RUN_GUEST) {
-        cpu->backend->exit(cpu->backend_state);
+    if (cpu->backend->exit != NULL && run_state == VLAPIC_RUN_GUEST) {
+        leave_guest(cpu);
+    }
+    if (cpu->backend->unblock != NULL && run_state == VLAPIC_RUN_HALTED) {
+        cpu->backend->unblock(cpu->backend_state);
     }
     vlapic_store_release(&cpu->run_state, VLAPIC_RUN_HOST);
 }
@@ -202,7 +226,15 @@ void vlapic_cpu_exit(struct vlapic_cpu *cpu)
 bool vlapic_cpu_halt(struct vlapic_cpu *cpu)
 {
     VLAPIC_ASSERT_OWNER(cpu);
-    return go_away(cpu, VLAPIC_RUN_HALTED);
+    vlapic_exchange(&cpu->run_state, VLAPIC_RUN_HALTED); /* [H1] */
+    if (cpu->backend->block != NULL) {
+        cpu->backend->block(cpu->backend_state);
+    }
+    if (has_news(cpu)) {
+        vlapic_cpu_exit(cpu);
+        return false;
+    }
+    return true;
 }
 
 void vlapic_cpu_load(struct vlapic_cpu *cpu)

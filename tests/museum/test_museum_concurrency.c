@@ -528,15 +528,17 @@ static bool fails_now(void)
     return ++step == failing;
 }
 
-static enum vlapic_status counted_vm_init(void *vm_state)
+static enum vlapic_status counted_vm_init(void *vm_state, const struct vlapic_vm_config *config)
 {
     (void)vm_state;
+    (void)config;
     return fails_now() ? VLAPIC_MISMATCH : VLAPIC_OK;
 }
 
-static enum vlapic_status counted_cpu_init(void *cpu_state, void *vm_state, struct vlapic_cpu *cpu)
+static enum vlapic_status counted_cpu_init(const struct vlapic_cpu_memory *memory, void *vm_state,
+                                           struct vlapic_cpu *cpu)
 {
-    (void)cpu_state;
+    (void)memory;
     (void)vm_state;
     (void)cpu;
     if (fails_now())

@@ -5,16 +5,30 @@
  */
 #include "posting_backend.h"
 
-struct posting_cpu {
+struct posting_shared {
     uint64_t posted[4];
     /* Trigger mode of each vector's last post: what TMR becomes when the vector is collected. */
     uint64_t level[4];
 };
 
-/* The trigger mode comes before the vector, so that whoever collects the vector sees it. */
-static enum vlapic_post post(void *cpu_state, uint8_t vector, bool level)
+struct posting_cpu {
+    struct posting_shared *shared;
+};
+
+static enum vlapic_status cpu_init(const struct vlapic_cpu_memory *memory, void *vm_state, struct vlapic_cpu *cpu)
 {
-    struct posting_cpu *cpu = cpu_state;
+    struct posting_cpu *owned = memory->owned;
+
+    (void)vm_state;
+    (void)cpu;
+    owned->shared = memory->shared;
+    return VLAPIC_OK;
+}
+
+/* The trigger mode comes before the vector, so that whoever collects the vector sees it. */
+static enum vlapic_post post(void *shared, uint8_t vector, bool level)
+{
+    struct posting_shared *cpu = shared;
     uint32_t word = vector / 64u;
     uint64_t bit = 1ull << (vector % 64u);
 
@@ -30,7 +44,7 @@ static enum vlapic_post post(void *cpu_state, uint8_t vector, bool level)
 
 static bool collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
 {
-    struct posting_cpu *cpu = cpu_state;
+    struct posting_shared *cpu = ((struct posting_cpu *)cpu_state)->shared;
     uint64_t any = 0;
 
     for (uint32_t word = 0; word < 4; word++) {
@@ -46,6 +60,8 @@ const struct vlapic_backend posting_backend = {
     .size = sizeof(struct vlapic_backend),
     .name = "posting",
     .cpu_state_bytes = sizeof(struct posting_cpu),
+    .cpu_shared_bytes = sizeof(struct posting_shared),
+    .cpu_init = cpu_init,
     .post = post,
     .collect = collect,
 };

@@ -285,6 +285,214 @@ static void reading_the_state_collects_what_the_backend_holds(void **state)
     start(NULL);
 }
 
+/* --- a backend whose hardware may deliver to a vCPU in the guest ------------------------------------------------------------ */
+
+static enum vlapic_post verdict;
+static unsigned notifications, blocks, unblocks;
+static bool outstanding;
+
+static enum vlapic_post post_with_verdict(void *shared, uint8_t vector, bool level)
+{
+    if (verdict != VLAPIC_POST_DECLINE) {
+        (void)posting_backend.post(shared, vector, level);
+        outstanding = true;
+    }
+    return verdict;
+}
+
+static void on_notify(void *shared)
+{
+    (void)shared;
+    notifications++;
+}
+
+static bool on_pending(const void *shared)
+{
+    (void)shared;
+    return outstanding;
+}
+
+static bool collect_outstanding(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
+{
+    outstanding = false;
+    return posting_backend.collect(cpu_state, posted, level);
+}
+
+static void on_block(void *cpu_state)
+{
+    (void)cpu_state;
+    blocks++;
+}
+
+static void on_unblock(void *cpu_state)
+{
+    (void)cpu_state;
+    unblocks++;
+}
+
+/* The guest lowers TPR and completes 61h; hardware has put 71h into IRR. */
+static uint32_t guest_ran(void *cpu_state)
+{
+    (void)cpu_state;
+    vlapic_put(cpu, VLAPIC_REG_ISR + 0x30, 0);
+    vlapic_put(cpu, VLAPIC_REG_IRR + 0x30, 1u << 0x11);
+    vlapic_put(cpu, VLAPIC_REG_TPR, 0x20);
+    return VLAPIC_CHANGE_ISR | VLAPIC_CHANGE_TPR;
+}
+
+static struct vlapic_entry entered;
+
+static void on_enter(void *cpu_state, const struct vlapic_entry *entry)
+{
+    (void)cpu_state;
+    entered = *entry;
+}
+
+static int start_hardware(void **state)
+{
+    start(state);
+    fake_vm_stop(&fake);
+    backend.post = post_with_verdict;
+    backend.notify = on_notify;
+    backend.pending = on_pending;
+    backend.collect = collect_outstanding;
+    backend.block = on_block;
+    backend.unblock = on_unblock;
+    backend.enter = on_enter;
+    backend.exit = guest_ran;
+    backend.cpu_pages = 1;
+    outstanding = false;
+    verdict = VLAPIC_POST_NOTIFY;
+    notifications = blocks = unblocks = 0;
+    cpu = NULL;
+    fake_vm_prepare(&fake, VLAPIC_VENDOR_INTEL);
+    fake.config.backend = &backend;
+    fake_vm_start(&fake, 1, NULL);
+    cpu = fake_cpu_at(&fake, 0);
+    guest_software_enable(cpu);
+    (void)poll_vector(cpu);
+    return 0;
+}
+
+/* backend.h, VLAPIC_POST_NOTIFY: in the guest the backend tells hardware; in the host nobody is told; asleep the host is kicked. */
+static void a_notification_goes_where_the_run_state_says(void **state)
+{
+    (void)state;
+    assert_true(vlapic_cpu_enter(cpu));
+    fake_forget(&fake);
+    assert_true(vlapic_cpu_post(cpu, 0x61, false));
+    assert_int_equal(notifications, 1);
+    assert_int_equal(fake_count(&fake, FAKE_KICK), 0);
+    outstanding = false; /* hardware took it */
+    vlapic_cpu_exit(cpu);
+    assert_true(vlapic_cpu_post(cpu, 0x62, false));
+    assert_int_equal(notifications, 1);
+    assert_int_equal(fake_count(&fake, FAKE_KICK), 0);
+    (void)poll_vector(cpu);
+    assert_true(vlapic_cpu_halt(cpu));
+    assert_true(vlapic_cpu_post(cpu, 0x63, false));
+    assert_int_equal(notifications, 1);
+    assert_int_equal(fake_count(&fake, FAKE_KICK), 1);
+}
+
+/* A vCPU that left the guest before the notification came: enter and halt ask the backend, and the poll after them collects. */
+static void what_only_the_backend_knows_of_keeps_the_vcpu_from_entering_and_sleeping(void **state)
+{
+    (void)state;
+    assert_true(vlapic_cpu_enter(cpu));
+    assert_true(vlapic_cpu_post(cpu, 0x81, false));
+    vlapic_cpu_exit(cpu);
+    assert_false(vlapic_cpu_enter(cpu));
+    assert_int_equal(poll_vector(cpu), 0x81);
+    assert_true(vlapic_cpu_enter(cpu));
+    assert_true(vlapic_cpu_post(cpu, 0x91, false));
+    vlapic_cpu_exit(cpu);
+    assert_false(vlapic_cpu_halt(cpu));
+    assert_int_equal(blocks, 1);
+    assert_int_equal(unblocks, 1);
+    assert_int_equal(poll_vector(cpu), 0x91);
+    assert_true(vlapic_cpu_halt(cpu));
+    vlapic_cpu_exit(cpu);
+    assert_int_equal(blocks, 2);
+    assert_int_equal(unblocks, 2);
+}
+
+static void what_the_backend_declines_waits_in_the_mailbox(void **state)
+{
+    (void)state;
+    verdict = VLAPIC_POST_DECLINE;
+    assert_true(vlapic_cpu_enter(cpu));
+    fake_forget(&fake);
+    assert_true(vlapic_cpu_post(cpu, 0x81, true));
+    assert_int_equal(fake_count(&fake, FAKE_KICK), 1);
+    assert_true(vlapic_cpu_post(cpu, 0x81, true));
+    assert_int_equal(fake_count(&fake, FAKE_KICK), 1);
+    vlapic_cpu_exit(cpu);
+    assert_int_equal(poll_vector(cpu), 0x81);
+    assert_true(vlapic_test_vector(cpu, VLAPIC_REG_TMR, 0x81));
+}
+
+/* What hardware did to the page is what the model goes on with. */
+static void the_model_goes_on_with_the_page_as_hardware_left_it(void **state)
+{
+    (void)state;
+    verdict = VLAPIC_POST_KICK;
+    guest_write(cpu, VLAPIC_REG_TPR, 0x50);
+    assert_true(vlapic_cpu_post(cpu, 0x61, false));
+    assert_int_equal(take_vector(cpu), 0x61);
+    assert_true(vlapic_cpu_enter(cpu));
+    assert_int_equal(entered.pending, 0);
+    assert_int_equal(entered.in_service, 0x61);
+    assert_int_equal(entered.ppr, 0x60);
+    assert_int_equal(entered.deliverable, -1);
+    vlapic_cpu_exit(cpu);
+    assert_int_equal(guest_read(cpu, VLAPIC_REG_PPR), 0x20);
+    assert_int_equal(poll_vector(cpu), 0x71);
+    assert_true(vlapic_cpu_enter(cpu));
+    assert_int_equal(entered.pending, 0x71);
+    assert_int_equal(entered.in_service, 0);
+    assert_int_equal(entered.deliverable, 0x71);
+    vlapic_cpu_exit(cpu);
+}
+
+static void software_enable_is_told(void **state)
+{
+    (void)state;
+    guest_write(cpu, VLAPIC_REG_SVR, 0xFF);
+    assert_told(VLAPIC_CHANGE_ENABLE, "software disable");
+    guest_write(cpu, VLAPIC_REG_SVR, 0xFF);
+    assert_told_nothing("the same again");
+    guest_write(cpu, VLAPIC_REG_SVR, 0x1FF);
+    assert_told(VLAPIC_CHANGE_ENABLE, "software enable");
+}
+
+/* The EOI that hardware has done reaches the I/O APICs by the TMR bit. */
+static void an_eoi_of_hardware_is_broadcast(void **state)
+{
+    (void)state;
+    vlapic_cpu_post(cpu, 0x61, true);
+    vlapic_cpu_post(cpu, 0x71, false);
+    (void)poll_vector(cpu);
+    fake_forget(&fake);
+    vlapic_backend_eoi(cpu, 0x71);
+    assert_int_equal(fake_count(&fake, FAKE_EOI_BROADCAST), 0);
+    vlapic_backend_eoi(cpu, 0x61);
+    assert_int_equal(fake_count(&fake, FAKE_EOI_BROADCAST), 1);
+    vlapic_backend_eoi(cpu, 0);
+    assert_int_equal(fake_count(&fake, FAKE_EOI_BROADCAST), 1);
+}
+
+static void only_the_backend_itself_finds_its_memory(void **state)
+{
+    (void)state;
+    assert_non_null(vlapic_backend_cpu_state(cpu, &backend));
+    assert_null(vlapic_backend_cpu_state(cpu, &posting_backend));
+    assert_non_null(vlapic_backend_vm_state(fake.vm, &backend));
+    assert_null(vlapic_backend_vm_state(fake.vm, &posting_backend));
+}
+
+#define HARDWARE(name) cmocka_unit_test_setup_teardown(name, start_hardware, stop)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +508,13 @@ int main(void)
         TEST(everything_is_told_once_a_load_is_done),
         TEST(vectors_are_collected_when_there_are_some),
         TEST(looking_tells_nothing),
+        HARDWARE(a_notification_goes_where_the_run_state_says),
+        HARDWARE(what_only_the_backend_knows_of_keeps_the_vcpu_from_entering_and_sleeping),
+        HARDWARE(what_the_backend_declines_waits_in_the_mailbox),
+        HARDWARE(the_model_goes_on_with_the_page_as_hardware_left_it),
+        TEST(software_enable_is_told),
+        HARDWARE(an_eoi_of_hardware_is_broadcast),
+        HARDWARE(only_the_backend_itself_finds_its_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -337,11 +337,12 @@ static void the_table_and_the_configuration_are_copied(void **unused)
 /* ---- the backend's descriptor ---- */
 
 static unsigned vm_inits, cpu_inits, cpu_finis;
-static unsigned char *last_vm_state, *last_cpu_state;
+static unsigned char *last_vm_state, *last_cpu_state, *last_shared;
 static enum vlapic_status vm_init_status, cpu_init_status;
 
-static enum vlapic_status test_vm_init(void *vm_state)
+static enum vlapic_status test_vm_init(void *vm_state, const struct vlapic_vm_config *config)
 {
+    assert_ptr_equal(config->backend_config, &last_vm_state);
     assert_true(((uintptr_t)vm_state & 63) == 0);
     for (unsigned i = 0; i < 100; i++)
         assert_int_equal(((unsigned char *)vm_state)[i], 0);
@@ -350,12 +351,13 @@ static enum vlapic_status test_vm_init(void *vm_state)
     return vm_init_status;
 }
 
-static enum vlapic_status test_cpu_init(void *cpu_state, void *vm_state, struct vlapic_cpu *cpu)
+static enum vlapic_status test_cpu_init(const struct vlapic_cpu_memory *memory, void *vm_state, struct vlapic_cpu *cpu)
 {
-    assert_non_null(cpu_state);
+    assert_non_null(memory->owned);
     assert_non_null(vm_state);
     assert_non_null(cpu);
-    last_cpu_state = cpu_state;
+    last_cpu_state = memory->owned;
+    last_shared = memory->shared;
     cpu_inits++;
     return cpu_init_status;
 }
@@ -407,6 +409,9 @@ static void a_bad_backend_is_refused(void **unused)
     backend.collect = NULL;
     assert_int_equal(verdict(), VLAPIC_INVALID);
     backend = test_backend();
+    backend.block = test_cpu_fini; /* without unblock */
+    assert_int_equal(verdict(), VLAPIC_INVALID);
+    backend = test_backend();
     backend.name = NULL;
     assert_int_equal(verdict(), VLAPIC_INVALID);
 }
@@ -422,7 +427,9 @@ static void a_backend_with_mandatory_ops_only_works(void **unused)
         skip(); /* the soft backend wants its memory prepared */
     }
     backend.cpu_fini = NULL;
-    backend.load = backend.put = backend.enter = backend.exit = NULL;
+    backend.load = backend.put = NULL;
+    backend.enter = NULL;
+    backend.exit = NULL;
     backend.changed = NULL;
     backend.inhibits = NULL;
     fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
@@ -452,8 +459,10 @@ static void a_failing_backend_fails_the_creation(void **unused)
     (void)unused;
     backend.cpu_init = test_cpu_init;
     backend.cpu_fini = test_cpu_fini;
+    backend.cpu_state_bytes = backend.cpu_shared_bytes = 100;
     fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
     host.config.backend = &backend;
+    host.config.backend_config = &last_vm_state;
     vm_init_status = VLAPIC_MISMATCH;
     assert_int_equal(vlapic_vm_create(block, sizeof block, &host.config, &vm), VLAPIC_MISMATCH);
     assert_null(vm);
@@ -477,7 +486,9 @@ static void a_failing_backend_fails_the_creation(void **unused)
     /* The states lie in the blocks. */
     assert_true(last_vm_state > block && last_vm_state + backend.vm_state_bytes <= block + sizeof block);
     assert_true(last_cpu_state > (unsigned char *)memory);
-    assert_true(last_cpu_state + backend.cpu_state_bytes <= (unsigned char *)memory + layout.bytes);
+    assert_true(((uintptr_t)last_shared & 63) == 0);
+    assert_true(last_cpu_state + backend.cpu_state_bytes <= last_shared);
+    assert_true(last_shared + backend.cpu_shared_bytes <= (unsigned char *)memory + layout.bytes);
     free(memory);
 }
 
@@ -809,8 +820,10 @@ static void destroying_tells_the_backend_once(void **unused)
     (void)unused;
     backend.cpu_init = test_cpu_init;
     backend.cpu_fini = test_cpu_fini;
+    backend.cpu_state_bytes = backend.cpu_shared_bytes = 100;
     fake_vm_prepare(&host, VLAPIC_VENDOR_INTEL);
     host.config.backend = &backend;
+    host.config.backend_config = &last_vm_state;
     fake_vm_start(&host, 3, NULL);
     assert_int_equal(vm_inits, 1);
     assert_int_equal(cpu_inits, 3);

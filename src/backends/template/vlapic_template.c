@@ -11,20 +11,28 @@ struct template_vm {
     uint64_t unused;
 };
 
-/* Per vCPU: the descriptor that other threads post into, and what mirrors hardware fields. */
-struct template_cpu {
+/* Per vCPU, for any thread: what is posted into, and what a poster has to know. */
+struct template_shared {
     uint64_t unused;
 };
 
-static enum vlapic_status vm_init(void *vm_state)
+/* Per vCPU, for its owner: what mirrors hardware fields. */
+struct template_cpu {
+    struct template_shared *shared;
+};
+
+static enum vlapic_status vm_init(void *vm_state, const struct vlapic_vm_config *config)
 {
     (void)vm_state;
+    (void)config;
     return VLAPIC_OK;
 }
 
-static enum vlapic_status cpu_init(void *cpu_state, void *vm_state, struct vlapic_cpu *cpu)
+static enum vlapic_status cpu_init(const struct vlapic_cpu_memory *memory, void *vm_state, struct vlapic_cpu *cpu)
 {
-    (void)cpu_state;
+    struct template_cpu *owned = memory->owned;
+
+    owned->shared = memory->shared;
     (void)vm_state;
     (void)cpu;
     return VLAPIC_INVALID; /* these post and collect lose every vector */
@@ -35,13 +43,26 @@ static void cpu_fini(void *cpu_state)
     (void)cpu_state;
 }
 
-/* Any thread: nothing here may touch what is valid only while the vCPU is loaded. */
-static enum vlapic_post post(void *cpu_state, uint8_t vector, bool level)
+/* Any thread: the shared memory has nothing that is valid only while the vCPU is loaded. */
+static enum vlapic_post post(void *shared, uint8_t vector, bool level)
 {
-    (void)cpu_state;
+    (void)shared;
     (void)vector;
     (void)level;
     return VLAPIC_POST_NONE;
+}
+
+/* Hardware that looks by itself when it is told to. */
+static void notify(void *shared)
+{
+    (void)shared;
+}
+
+/* Hardware, too, may have posted. */
+static bool pending(const void *shared)
+{
+    (void)shared;
+    return false;
 }
 
 static bool collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
@@ -63,12 +84,25 @@ static void put(void *cpu_state)
     (void)cpu_state;
 }
 
-static void enter(void *cpu_state)
+static void enter(void *cpu_state, const struct vlapic_entry *entry)
+{
+    (void)cpu_state;
+    (void)entry;
+}
+
+static uint32_t leave(void *cpu_state)
+{
+    (void)cpu_state;
+    return 0;
+}
+
+/* Asleep or not: where posts by hardware go. */
+static void block(void *cpu_state)
 {
     (void)cpu_state;
 }
 
-static void leave(void *cpu_state)
+static void unblock(void *cpu_state)
 {
     (void)cpu_state;
 }
@@ -92,16 +126,21 @@ const struct vlapic_backend vlapic_backend_template = {
     .name = "template",
     .vm_state_bytes = sizeof(struct template_vm),
     .cpu_state_bytes = sizeof(struct template_cpu),
+    .cpu_shared_bytes = sizeof(struct template_shared),
     .cpu_pages = 0,
     .vm_init = vm_init,
     .cpu_init = cpu_init,
     .cpu_fini = cpu_fini,
     .post = post,
+    .notify = notify,
+    .pending = pending,
     .collect = collect,
     .load = load,
     .put = put,
     .enter = enter,
     .exit = leave,
+    .block = block,
+    .unblock = unblock,
     .changed = changed,
     .inhibits = inhibits,
 };
