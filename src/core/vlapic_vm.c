@@ -147,7 +147,6 @@ static void place(struct vlapic_vm *vm, const struct vlapic_vm_config *config, c
     vm->config = *config;
     memcpy(&vm->host, config->host, config->host->size < sizeof(vm->host) ? config->host->size : sizeof(vm->host));
     vm->config.host = &vm->host;
-    vm->config.backend_config = NULL;
     vm->backend_state = memory + parts->backend_state;
     vm->by_id = (struct vlapic_cpu **)(void *)(memory + parts->by_id);
     vm->present = (uint64_t *)(void *)(memory + parts->present);
@@ -162,6 +161,7 @@ enum vlapic_status vlapic_vm_create(void *memory, size_t bytes, const struct vla
 {
     enum vlapic_status status = vlapic_core_config_check(config);
     struct vm_parts parts;
+    struct vlapic_vm *made;
 
     if (status == VLAPIC_OK && (memory == NULL || vm == NULL)) {
         status = VLAPIC_INVALID;
@@ -177,11 +177,13 @@ enum vlapic_status vlapic_vm_create(void *memory, size_t bytes, const struct vla
         return VLAPIC_TOO_SMALL;
     }
     place(memory, config, &parts);
+    made = memory;
     if (config->backend->vm_init != NULL) {
-        status = config->backend->vm_init(((struct vlapic_vm *)memory)->backend_state, config);
+        status = config->backend->vm_init(made->backend_state, &made->config);
     }
+    made->config.backend_config = NULL; /* the embedder's again */
     if (status == VLAPIC_OK) {
-        *vm = memory;
+        *vm = made;
     }
     return status;
 }

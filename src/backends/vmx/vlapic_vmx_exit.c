@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * VM exits that concern the APIC, made into accesses of the model. Intel SDM 3C, "APIC-Access VM Exits", "APIC-Write VM Exits",
+ * "EOI Virtualization", "Basic VM-Exit Information"; appendix C for the reasons.
+ */
+#include "vlapic_vmx_internal.h"
+
+enum reason {
+    REASON_INTERRUPT_WINDOW = 7,
+    REASON_NMI_WINDOW = 8,
+    REASON_CR_ACCESS = 28,
+    REASON_RDMSR = 31,
+    REASON_WRMSR = 32,
+    REASON_TPR_THRESHOLD = 43,
+    REASON_APIC_ACCESS = 44,
+    REASON_EOI = 45,
+    REASON_EPT_VIOLATION = 48,
+    REASON_EPT_MISCONFIGURATION = 49,
+    REASON_APIC_WRITE = 56
+};
+
+#define RAX 0u
+#define RCX 1u
+#define RDX 2u
+#define WINDOW_BYTES 0x1000u
+#define EPT_WRITE (1u << 1)
+#define EPT_FETCH (1u << 2)
+
+static uint64_t read_register(const struct vmx_cpu *state, uint32_t reg)
+{
+    return state->vm->ops.guest->read_register(state->cookie, reg);
+}
+
+static void write_register(const struct vmx_cpu *state, uint32_t reg, uint64_t value)
+{
+    state->vm->ops.guest->write_register(state->cookie, reg, value);
+}
+
+static enum vlapic_vmx_result advance(uint32_t by, uint32_t *length)
+{
+    *length = by;
+    return VLAPIC_VMX_ADVANCE;
+}
+
+static enum vlapic_vmx_result finish(enum vlapic_access access, uint32_t by, uint32_t *length)
+{
+    switch (access) {
+    case VLAPIC_ACCESS_DONE:
+        return advance(by, length);
+    case VLAPIC_ACCESS_GP:
+        return VLAPIC_VMX_GP;
+    default:
+        return VLAPIC_VMX_NOT_MINE;
+    }
+}
+
+/* --- CR8 and MSRs --------------------------------------------------------------------------------------------------------- */
+
+static enum vlapic_vmx_result cr_access(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t *length)
+{
+    uint32_t cr = exit->qualification & 0xF;
+    uint32_t type = (uint32_t)(exit->qualification >> 4) & 3u;
+    uint32_t reg = (uint32_t)(exit->qualification >> 8) & 0xFu;
+
+    if (cr != 8 || type > 1) {
+        return VLAPIC_VMX_NOT_MINE;
+    }
+    if (type == 0) {
+        return finish(vlapic_cpu_cr8_write(state->cpu, read_register(state, reg)), exit->instruction_length, length);
+    }
+    write_register(state, reg, vlapic_cpu_cr8_read(state->cpu));
+    return advance(exit->instruction_length, length);
+}
+
+static enum vlapic_vmx_result rdmsr(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t *length)
+{
+    uint64_t value = 0;
+    enum vlapic_access access = vlapic_cpu_msr_read(state->cpu, (uint32_t)read_register(state, RCX), &value);
+
+    if (access == VLAPIC_ACCESS_DONE) {
+        write_register(state, RAX, (uint32_t)value);
+        write_register(state, RDX, value >> 32);
+    }
+    return finish(access, exit->instruction_length, length);
+}
+
+static enum vlapic_vmx_result wrmsr(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t *length)
+{
+    uint64_t value = read_register(state, RDX) << 32 | (uint32_t)read_register(state, RAX);
+
+    return finish(vlapic_cpu_msr_write(state->cpu, (uint32_t)read_register(state, RCX), value),
+                  exit->instruction_length, length);
+}
+
+/* --- the window ----------------------------------------------------------------------------------------------------------- */
+
+struct access {
+    const struct vmx_cpu *state;
+};
+
+static bool apic_read(void *cookie, uint32_t offset, uint32_t width, uint64_t *value)
+{
+    const struct access *access = cookie;
+
+    return vlapic_cpu_mmio_read(access->state->cpu, offset, width, value) == VLAPIC_ACCESS_DONE;
+}
+
+static bool apic_write(void *cookie, uint32_t offset, uint32_t width, uint64_t value)
+{
+    const struct access *access = cookie;
+
+    return vlapic_cpu_mmio_write(access->state->cpu, offset, width, value) == VLAPIC_ACCESS_DONE;
+}
+
+/* The decoder's cookie is ours, to find the APIC; the embedder's callbacks want theirs. */
+static uint64_t guest_read_register(void *cookie, uint32_t reg)
+{
+    return read_register(((struct access *)cookie)->state, reg);
+}
+
+static void guest_write_register(void *cookie, uint32_t reg, uint64_t value)
+{
+    write_register(((struct access *)cookie)->state, reg, value);
+}
+
+static uint64_t guest_segment_base(void *cookie, enum vlapic_decode_segment segment)
+{
+    const struct vmx_cpu *state = ((struct access *)cookie)->state;
+
+    return state->vm->ops.guest->segment_base(state->cookie, segment);
+}
+
+static bool guest_memory_read(void *cookie, const struct vlapic_decode_address *address, uint32_t width,
+                              uint64_t *value)
+{
+    const struct vmx_cpu *state = ((struct access *)cookie)->state;
+
+    return state->vm->ops.guest->memory_read(state->cookie, address, width, value);
+}
+
+static bool guest_memory_write(void *cookie, const struct vlapic_decode_address *address, uint32_t width,
+                               uint64_t value)
+{
+    const struct vmx_cpu *state = ((struct access *)cookie)->state;
+
+    return state->vm->ops.guest->memory_write(state->cookie, address, width, value);
+}
+
+static enum vlapic_decode_status execute(const struct vmx_cpu *state, uint64_t guest_physical, bool write,
+                                         uint32_t *length)
+{
+    const struct vlapic_decode_ops *guest = state->vm->ops.guest;
+    const struct vlapic_decode_ops ops = {
+        .size = sizeof(ops),
+        .abi = VLAPIC_DECODE_ABI,
+        .read_register = guest_read_register,
+        .write_register = guest_write_register,
+        .apic_read = apic_read,
+        .apic_write = apic_write,
+        .segment_base = guest->segment_base != NULL ? guest_segment_base : NULL,
+        .memory_read = guest->memory_read != NULL ? guest_memory_read : NULL,
+        .memory_write = guest->memory_write != NULL ? guest_memory_write : NULL,
+    };
+    struct access access = { .state = state };
+    struct vlapic_decode_insn insn;
+    enum vlapic_decode_mode mode = VLAPIC_DECODE_MODE_64;
+    uint8_t bytes[VLAPIC_DECODE_MAX_LENGTH];
+    size_t count = state->vm->ops.fetch(state->cookie, bytes, sizeof(bytes), &mode);
+    enum vlapic_decode_status status = vlapic_decode_parse(mode, bytes, count, &insn);
+
+    if (status == VLAPIC_DECODE_DONE) {
+        status = vlapic_decode_execute(&insn, &ops, &access, guest_physical, write);
+    }
+    *length = insn.length;
+    return status;
+}
+
+static enum vlapic_vmx_result decode(const struct vmx_cpu *state, uint64_t guest_physical, bool write, uint32_t *length)
+{
+    uint32_t bytes = 0;
+
+    if (state->vm->ops.fetch == NULL) {
+        return VLAPIC_VMX_UNSUPPORTED;
+    }
+    switch (execute(state, guest_physical, write, &bytes)) {
+    case VLAPIC_DECODE_DONE:
+        return advance(bytes, length);
+    case VLAPIC_DECODE_AGAIN:
+    case VLAPIC_DECODE_FAULT:
+    case VLAPIC_DECODE_MISMATCH:
+        return VLAPIC_VMX_RESUME;
+    default:
+        return VLAPIC_VMX_UNSUPPORTED;
+    }
+}
+
+enum vlapic_vmx_result vlapic_vmx_access(struct vlapic_cpu *cpu, uint64_t guest_physical, bool write, uint32_t *length)
+{
+    const struct vmx_cpu *state = vmx_of(cpu);
+    uint64_t base;
+
+    *length = 0;
+    if (state == NULL) {
+        return VLAPIC_VMX_NOT_MINE;
+    }
+    base = vlapic_cpu_apic_base(cpu);
+    if ((base & (VLAPIC_BASE_EN | VLAPIC_BASE_EXTD)) != VLAPIC_BASE_EN ||
+        guest_physical - (base & ~(uint64_t)(WINDOW_BYTES - 1)) >= WINDOW_BYTES) {
+        return VLAPIC_VMX_NOT_MINE;
+    }
+    return decode(state, guest_physical, write, length);
+}
+
+enum access_type { LINEAR_READ = 0, LINEAR_WRITE = 1 };
+
+/* Fetches from the page, page walks and event deliveries through it are a guest's mistake that no APIC could serve. */
+static enum vlapic_vmx_result apic_access(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t *length)
+{
+    uint32_t offset = exit->qualification & 0xFFF;
+    uint32_t type = (uint32_t)(exit->qualification >> 12) & 0xFu;
+
+    if (type > LINEAR_WRITE) {
+        return VLAPIC_VMX_UNSUPPORTED;
+    }
+    if (type == LINEAR_WRITE && offset == VLAPIC_REG_EOI && state->vm->length_is_valid) {
+        /* Whatever the value. */
+        return finish(vlapic_cpu_mmio_write(state->cpu, offset, 4, 0), exit->instruction_length, length);
+    }
+    return decode(state, offset, type == LINEAR_WRITE, length);
+}
+
+static enum vlapic_vmx_result ept(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t *length)
+{
+    if (exit->reason == REASON_EPT_VIOLATION && (exit->qualification & EPT_FETCH) != 0) {
+        return VLAPIC_VMX_NOT_MINE;
+    }
+    /* A misconfiguration does not tell a direction: the instruction does. */
+    return vlapic_vmx_access(state->cpu, exit->guest_physical,
+                             exit->reason == REASON_EPT_VIOLATION && (exit->qualification & EPT_WRITE) != 0, length);
+}
+
+/* --- the page has the value already ------------------------------------------------------------------------------------------ */
+
+/* In x2APIC mode: ICR by IPI virtualization, SELF IPI with an illegal vector. Faults have been taken by the processor. */
+static void complete_msr(struct vmx_cpu *state, uint32_t offset, uint32_t value)
+{
+    uint64_t written = value;
+
+    if (offset == VLAPIC_REG_ICR_LOW) {
+        written |= (uint64_t)vmx_page(state, VLAPIC_REG_ICR_HIGH) << 32;
+    }
+    (void)vlapic_cpu_msr_write(state->cpu, VLAPIC_MSR_OF(offset), written);
+}
+
+/* The page is as before the write again when the model sees it: what a register does may depend on its old value. */
+static void apic_write_exit(struct vmx_cpu *state, uint32_t offset, uint32_t self_ipi)
+{
+    uint32_t value = vmx_take_written(state, offset);
+
+    if ((vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EXTD) != 0) {
+        complete_msr(state, offset, offset == VLAPIC_REG_SELF_IPI ? self_ipi : value);
+    } else {
+        (void)vlapic_cpu_mmio_write(state->cpu, offset, 4, value);
+    }
+}
+
+/* --- all of them ---------------------------------------------------------------------------------------------------------------- */
+
+static enum vlapic_vmx_result dispatch(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t self_ipi,
+                                       uint32_t *length)
+{
+    switch (exit->reason) {
+    case REASON_INTERRUPT_WINDOW:
+    case REASON_NMI_WINDOW:
+    case REASON_TPR_THRESHOLD:
+        return VLAPIC_VMX_RESUME; /* the next entry injects */
+    case REASON_CR_ACCESS:
+        return cr_access(state, exit, length);
+    case REASON_RDMSR:
+        return rdmsr(state, exit, length);
+    case REASON_WRMSR:
+        return wrmsr(state, exit, length);
+    case REASON_APIC_ACCESS:
+        return apic_access(state, exit, length);
+    case REASON_EOI:
+        vlapic_backend_eoi(state->cpu, (uint8_t)exit->qualification);
+        return VLAPIC_VMX_RESUME;
+    case REASON_APIC_WRITE:
+        apic_write_exit(state, exit->qualification & 0xFF0u, self_ipi);
+        return VLAPIC_VMX_RESUME;
+    case REASON_EPT_VIOLATION:
+    case REASON_EPT_MISCONFIGURATION:
+        return ept(state, exit, length);
+    default:
+        return VLAPIC_VMX_NOT_MINE;
+    }
+}
+
+enum vlapic_vmx_result vlapic_vmx_exit(struct vlapic_cpu *cpu, const struct vlapic_vmx_exit *exit, uint32_t *length)
+{
+    struct vmx_cpu *state = vmx_of(cpu);
+    uint32_t self_ipi;
+
+    *length = 0;
+    if (state == NULL) {
+        return VLAPIC_VMX_NOT_MINE;
+    }
+    self_ipi = vmx_page(state, VLAPIC_REG_SELF_IPI);
+    vmx_keep_in_flight(state, exit->vectoring); /* other types are the embedder's */
+    state->injected = 0;
+    state->accepted = false;
+    vlapic_cpu_exit(cpu);
+    return dispatch(state, exit, self_ipi, length);
+}
+
+uint32_t vlapic_vmx_get_in_flight(struct vlapic_cpu *cpu)
+{
+    struct vmx_cpu *state = vmx_of(cpu);
+
+    if (state == NULL) {
+        return 0;
+    }
+    if (state->in_flight != 0 && vlapic_cpu_unaccept(cpu, (uint8_t)state->in_flight)) {
+        state->in_flight = 0;
+    }
+    if (state->in_flight != 0) {
+        return state->in_flight;
+    }
+    return state->nmi_in_flight ? EVENT_VALID | EVENT_NMI | 2 : 0;
+}
+
+void vlapic_vmx_set_in_flight(struct vlapic_cpu *cpu, uint32_t information)
+{
+    struct vmx_cpu *state = vmx_of(cpu);
+
+    if (state != NULL) {
+        state->in_flight = 0;
+        state->nmi_in_flight = false;
+        vmx_keep_in_flight(state, information);
+    }
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * IPI virtualization: the PID-pointer table, by which processors post IPIs themselves. Intel SDM 3C, "IPI Virtualization".
+ *
+ * Hardware does not look at the target's mode or SVR: an APIC that accepts no Fixed interrupts has no valid entry, so that the sender exits.
+ */
+#include "vlapic_vmx_internal.h"
+
+#define ENTRY_VALID 1u
+#define BROADCAST_XAPIC 0xFFu
+
+/* A sender in xAPIC mode means everybody by FFh. */
+static bool has_entry(const struct vmx_cpu *state, uint32_t id)
+{
+    return (vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EN) != 0 &&
+           (vmx_page(state, VLAPIC_REG_SVR) & VLAPIC_SVR_ENABLE) != 0 && id <= state->vm->pid_last &&
+           id != BROADCAST_XAPIC;
+}
+
+static void store(const struct vmx_cpu *state, uint32_t index, uint64_t entry)
+{
+    __atomic_store_n(&state->vm->pid_table[index], entry, __ATOMIC_SEQ_CST);
+}
+
+void vmx_update_pid_table(struct vmx_cpu *state)
+{
+    uint32_t id = vlapic_cpu_apic_id(state->cpu);
+    uint32_t index;
+
+    if ((state->vm->features & VLAPIC_VMX_IPI) == 0) {
+        return;
+    }
+    index = has_entry(state, id) ? id : VMX_NO_INDEX;
+    if (index == state->pid_index) {
+        return;
+    }
+    if (state->pid_index != VMX_NO_INDEX) {
+        store(state, state->pid_index, 0);
+    }
+    if (index != VMX_NO_INDEX) {
+        store(state, index, state->descriptor_pa | ENTRY_VALID);
+    }
+    state->pid_index = index;
+}
