@@ -57,9 +57,24 @@ static enum vlapic_posted refuse_vector(struct vlapic_cpu *cpu)
     return posted == VLAPIC_POSTED_KICK ? VLAPIC_REFUSED_KICK : VLAPIC_REFUSED;
 }
 
+/* A vector that the backend has declined waits here: later posts of it queue up behind, so that its last trigger mode counts. */
+static bool waits_here(const struct vlapic_cpu *cpu, uint8_t vector)
+{
+    return (vlapic_load_seq(&cpu->posted[vector / 64u]) >> (vector % 64u) & 1u) != 0;
+}
+
+static enum vlapic_posted keep_here(struct vlapic_cpu *cpu, uint8_t vector, bool level)
+{
+    return vlapic_post_here(cpu, vector, level) == VLAPIC_POST_NONE ? VLAPIC_POSTED
+                                                                    : vlapic_announce(cpu, VLAPIC_WORK_POSTED);
+}
+
 /* [P4] A vCPU that leaves the guest before the notification arrives finds what was posted by asking the backend [E2]. */
 static enum vlapic_posted post_to_backend(struct vlapic_cpu *cpu, uint8_t vector, bool level)
 {
+    if (vlapic_unlikely(waits_here(cpu, vector))) {
+        return keep_here(cpu, vector, level);
+    }
     switch (cpu->backend->post(cpu->backend_shared, vector, level)) {
     case VLAPIC_POST_NONE:
         return VLAPIC_POSTED;
@@ -70,10 +85,7 @@ static enum vlapic_posted post_to_backend(struct vlapic_cpu *cpu, uint8_t vector
         }
         break;
     case VLAPIC_POST_DECLINE:
-        if (vlapic_post_here(cpu, vector, level) == VLAPIC_POST_NONE) {
-            return VLAPIC_POSTED;
-        }
-        break;
+        return keep_here(cpu, vector, level);
     default:
         break;
     }

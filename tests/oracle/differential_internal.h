@@ -4,7 +4,7 @@
  *
  *   differential_machine.c  the configuration, both machines, the host of the library
  *   differential_compare.c  what is compared, and when
- *   differential_numbers.c  vectors, words, destinations out of the bytes
+ *   differential_numbers.c  destinations out of the bytes
  *   differential_guest.c    operations: register accesses
  *   differential_bus.c      operations: messages, pins, local events, time
  *   differential_core.c     operations: polling, accepting, INIT, RESET, snapshots, run state
@@ -20,6 +20,7 @@
 
 #include "input.h"
 #include "oracle.h"
+#include "pick.h"
 
 #define CALLS 32
 
@@ -102,8 +103,6 @@ static inline void same(const struct machine *m, unsigned cpu, const char *what,
 }
 
 /* differential_numbers.c */
-uint8_t pick_vector(struct fuzz_input *in);
-uint32_t pick_word(struct fuzz_input *in);
 uint32_t pick_destination(struct machine *m);
 
 /* Operations: of one vCPU, or of the VM. */

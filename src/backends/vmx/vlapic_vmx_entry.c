@@ -99,7 +99,7 @@ static uint32_t offer_interrupt(struct vmx_cpu *state, int16_t deliverable)
     }
     if (state->guest.extint && state->vm->ops.acknowledge_extint != NULL) {
         inject(state, EVENT_EXTERNAL | state->vm->ops.acknowledge_extint(state->cookie), VLAPIC_VMX_INJECTED_EXTINT);
-        return own ? PRIMARY_INTERRUPT_WINDOW : 0;
+        return PRIMARY_INTERRUPT_WINDOW; /* the line may still be up after it */
     }
     if (own && vlapic_cpu_accept(state->cpu, (uint8_t)deliverable)) {
         inject(state, EVENT_EXTERNAL | (uint8_t)deliverable, VLAPIC_VMX_INJECTED_VECTOR);
@@ -129,11 +129,20 @@ static void write_threshold(struct vmx_cpu *state, uint32_t value)
 
 /* --- with it ---------------------------------------------------------------------------------------------------------------- */
 
-/* An EOI has to exit if TMR says so, or somebody watches the vector. */
+/* The vector of LINT0, while its level waits for an EOI: an edge of the same vector may have changed TMR meanwhile. */
+static uint32_t lint0_wait(const struct vmx_cpu *state)
+{
+    uint32_t lvt = vmx_page(state, VLAPIC_REG_LVT_LINT0);
+
+    return (lvt & VLAPIC_LVT_REMOTE_IRR) != 0 ? lvt & VLAPIC_VECTOR_MASK : 0;
+}
+
+/* An EOI has to exit if TMR says so, LINT0 waits for it, or somebody watches the vector. */
 static void write_eoi_exits(struct vmx_cpu *state)
 {
     for (uint32_t w = 0; w < 4; w++) {
-        uint64_t wanted = state->shared->level[w] | state->vm->watch.word[w];
+        uint64_t lint0 = state->lint0_wait != 0 && state->lint0_wait / 64u == w ? 1ull << (state->lint0_wait % 64u) : 0;
+        uint64_t wanted = state->shared->level[w] | state->vm->watch.word[w] | lint0;
 
         if (!state->eoi_exit_is_known || wanted != state->eoi_exit[w]) {
             vmx_write(state, VMCS_EOI_EXIT(w), wanted);
@@ -146,7 +155,10 @@ static void write_eoi_exits(struct vmx_cpu *state)
 
 static void write_status(struct vmx_cpu *state, const struct vlapic_entry *entry)
 {
-    if (!state->eoi_exit_is_known || state->eoi_exit_is_stale) {
+    uint32_t wait = lint0_wait(state);
+
+    if (!state->eoi_exit_is_known || state->eoi_exit_is_stale || wait != state->lint0_wait) {
+        state->lint0_wait = wait;
         write_eoi_exits(state);
     }
     vmx_write(state, VMCS_INTERRUPT_STATUS, (uint32_t)entry->in_service << 8 | entry->pending);

@@ -126,6 +126,7 @@ struct vmx_cpu {
     uint64_t eoi_exit[4];
     bool eoi_exit_is_known; /* the VMCS has what eoi_exit says */
     bool eoi_exit_is_stale; /* TMR has changed */
+    uint32_t lint0_wait;    /* the vector of LINT0 that eoi_exit counts in, 0 for none */
     uint32_t inhibited;     /* the VM's inhibits of which `features` know */
     uint32_t in_flight;     /* an external interrupt to be injected again: its interruption information, 0 for none */
     bool nmi_in_flight;     /* the same of an NMI */
