@@ -70,6 +70,13 @@ struct vlapic_cpu_memory {
     const struct vlapic_page *pages; /**< `cpu_pages` of them, the register page first; gone after cpu_init */
 };
 
+/** Properties of a backend; bits of `flags`. */
+enum vlapic_backend_flag {
+    /** Hardware sets bits of IRR in the register page at any time, also while the vCPU does not run: the core changes IRR by locked
+     *  operations only, and derives anew what follows from it whenever it collects. */
+    VLAPIC_BACKEND_SHARES_IRR = 1 << 0
+};
+
 /**
  * A backend's const descriptor. Versioned and append-only: new members come at the end, behind a ruler that names the ABI
  * version which brought them; `size` tells what exists. An op that is NULL is not called; where that is allowed says each
@@ -80,6 +87,7 @@ struct vlapic_backend {
     uint32_t size;    /**< sizeof(struct vlapic_backend) as the backend compiled it */
     const char *name; /**< for people; not NULL */
 
+    uint32_t flags;            /**< enum vlapic_backend_flag */
     uint32_t vm_state_bytes;   /**< 0 for none; aligned to 64 */
     uint32_t cpu_state_bytes;  /**< 0 for none; aligned to 64 */
     uint32_t cpu_shared_bytes; /**< what `post` works on; 0 for none; aligned to 64 */
@@ -170,6 +178,15 @@ void *vlapic_backend_cpu_state(struct vlapic_cpu *cpu, const struct vlapic_backe
  * \manual{Intel SDM 3C, "EOI Virtualization"; AMD APM 2, "AVIC EOI"}
  */
 void vlapic_backend_eoi(struct vlapic_cpu *cpu, uint8_t vector);
+
+/**
+ * Something was posted to a vCPU that its owner may not know of, because hardware did it: it has to look, and is kicked if its run state asks
+ * for that.
+ * \param cpu  the vCPU
+ * \ctx_any
+ * \manual{AMD APM 2, "AVIC Incomplete IPI"}
+ */
+void vlapic_backend_wake(struct vlapic_cpu *cpu);
 
 /** The software backend: no hardware is used, a posted vector waits in memory until its vCPU polls. */
 extern const struct vlapic_backend vlapic_backend_soft;

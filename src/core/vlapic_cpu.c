@@ -106,6 +106,7 @@ static void place(struct vlapic_cpu *cpu, struct vlapic_vm *vm, const struct vla
     cpu->apic_id = config->apic_id;
     cpu->bsp = config->bsp;
     cpu->backend_watches = backend->changed != NULL;
+    cpu->irr_is_shared = (backend->flags & VLAPIC_BACKEND_SHARES_IRR) != 0;
     vlapic_core_set_base(cpu, vlapic_core_reset_base(cpu));
 }
 

@@ -87,6 +87,7 @@ struct vlapic_cpu { /* NOLINT(clang-analyzer-optin.performance.Padding) */
     uint32_t apic_id;
     bool bsp;
     bool backend_watches; /* the backend has a `changed` */
+    bool irr_is_shared;   /* VLAPIC_BACKEND_SHARES_IRR */
 
     /* owner */
     uint32_t *regs __attribute__((aligned(VLAPIC_CACHE_LINE))); /* the register page, hardware layout */

@@ -120,3 +120,8 @@ void vlapic_cpu_timer_expired(struct vlapic_cpu *cpu)
 {
     vlapic_core_notify(cpu, VLAPIC_WORK_TIMER);
 }
+
+void vlapic_backend_wake(struct vlapic_cpu *cpu)
+{
+    vlapic_core_notify(cpu, VLAPIC_WORK_POSTED);
+}

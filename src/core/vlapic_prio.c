@@ -50,10 +50,12 @@ void vlapic_core_derive(struct vlapic_cpu *cpu)
 #ifdef VLAPIC_DEBUG
 void vlapic_core_check_derived(const struct vlapic_cpu *cpu)
 {
-    VLAPIC_CHECK(cpu->irr_words == words_other_than(cpu, VLAPIC_REG_IRR, 0));
+    if (!cpu->irr_is_shared) {
+        VLAPIC_CHECK(cpu->irr_words == words_other_than(cpu, VLAPIC_REG_IRR, 0));
+        VLAPIC_CHECK(cpu->pending == vlapic_highest(cpu, VLAPIC_REG_IRR, cpu->irr_words));
+    }
     VLAPIC_CHECK(cpu->isr_words == words_other_than(cpu, VLAPIC_REG_ISR, 0));
     VLAPIC_CHECK(cpu->ier_masks == (words_other_than(cpu, VLAPIC_REG_IER, UINT32_MAX) != 0));
-    VLAPIC_CHECK(cpu->pending == vlapic_highest(cpu, VLAPIC_REG_IRR, cpu->irr_words));
     VLAPIC_CHECK(cpu->in_service == vlapic_highest(cpu, VLAPIC_REG_ISR, cpu->isr_words));
     VLAPIC_CHECK(vlapic_get(cpu, VLAPIC_REG_PPR) == vlapic_ppr(cpu, vlapic_get(cpu, VLAPIC_REG_TPR)));
 }
@@ -100,7 +102,11 @@ static inline bool merge_word(struct vlapic_cpu *cpu, uint32_t w, uint32_t poste
     if (posted == 0) {
         return false;
     }
-    cpu->regs[VLAPIC_REG_IRR / 4 + w * 4] |= posted;
+    if (vlapic_unlikely(cpu->irr_is_shared)) {
+        vlapic_fetch_or(&cpu->regs[VLAPIC_REG_IRR / 4 + w * 4], posted);
+    } else {
+        cpu->regs[VLAPIC_REG_IRR / 4 + w * 4] |= posted;
+    }
     cpu->irr_words |= 1u << w;
     *tmr ^= changed;
     return changed != 0;

@@ -8,17 +8,35 @@
 
 #include "vlapic_model.h"
 
+/* IRR, where hardware sets bits of it at any time. Other registers are the owner's. */
+static inline bool vlapic_is_shared(const struct vlapic_cpu *cpu, uint32_t base)
+{
+    return base == VLAPIC_REG_IRR && vlapic_unlikely(cpu->irr_is_shared);
+}
+
 static inline void vlapic_set_bit(struct vlapic_cpu *cpu, uint32_t base, uint32_t *words, uint32_t vector)
 {
-    *vlapic_word_at(cpu, base, vector) |= 1u << (vector & 31);
+    uint32_t *word = vlapic_word_at(cpu, base, vector);
+    uint32_t bit = 1u << (vector & 31);
+
+    if (vlapic_is_shared(cpu, base)) {
+        vlapic_fetch_or(word, bit);
+    } else {
+        *word |= bit;
+    }
     *words |= 1u << (vector >> 5);
 }
 
 static inline void vlapic_clear_bit(struct vlapic_cpu *cpu, uint32_t base, uint32_t *words, uint32_t vector)
 {
     uint32_t *word = vlapic_word_at(cpu, base, vector);
+    uint32_t bit = 1u << (vector & 31);
 
-    *word &= ~(1u << (vector & 31));
+    if (vlapic_is_shared(cpu, base)) {
+        vlapic_fetch_and(word, ~bit);
+    } else {
+        *word &= ~bit;
+    }
     if (*word == 0) {
         *words &= ~(1u << (vector >> 5));
     }

@@ -32,6 +32,9 @@ static void collect_from_backend(struct vlapic_cpu *cpu, bool keep)
             vlapic_core_merge(cpu, w, posted.word[w], level.word[w]);
         }
     }
+    if (cpu->irr_is_shared) {
+        vlapic_core_page_changed(cpu);
+    }
 }
 
 /* A vector that arrives while the APIC is disabled is dropped; senders look, but may have looked before. What a backend declined comes
