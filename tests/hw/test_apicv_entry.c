@@ -85,6 +85,7 @@ static void each_check_fails_alone(void **unused)
         { APICV_ENTRY_INTERRUPTION, 0, 0x80000120, 13 }, /* type 1 */
         { APICV_ENTRY_INTERRUPTION, 0, 0x80000203, 13 }, /* an NMI with another vector */
         { APICV_ENTRY_INTERRUPTION, 0, 0x80000320, 13 }, /* exception 20h */
+        { APICV_ENTRY_INTERRUPTION, 0, 0x80000700, 13 }, /* monitor trap flag, which no part here has */
         { APICV_ENTRY_INTERRUPTION, 0, 0x80000820, 13 }, /* an interrupt with an error code */
         { APICV_ENTRY_INTERRUPTION, 0, 0x80000430, 13 }, /* INT n without an instruction length */
         { APICV_MSR_BITMAP, 0, 0x800, 14 },

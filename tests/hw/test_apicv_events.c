@@ -164,7 +164,6 @@ static void events_come_in_order_of_priority(void **unused)
     assert_int_equal(vmcs_get(cpu, APICV_EXIT_INTERRUPTION), VECTORING_NMI);
     is_nothing(apicv_enter(cpu));
     is_exit(cpu, apicv_boundary(cpu), 7, 0);
-    machine_controls(&m, 0, nmis);
     controls.primary &= ~APICV_PRIMARY_INTERRUPT_WINDOW_EXITING;
     machine_controls(&m, 0, controls);
     is_nothing(apicv_enter(cpu));
@@ -273,13 +272,31 @@ static void an_external_interrupt_exits_whatever_if_says(void **unused)
     is_exit(cpu, apicv_external_interrupt(cpu, 0x33), 1, 0);
 }
 
+static void one_instruction_behind_sti_or_mov_ss_nothing_comes(void **unused)
+{
+    /* The model's choice, where the reference is silent: external interrupts wait for both, NMIs for MOV SS */
+    struct apicv_cpu *cpu = prepare(nmis);
+
+    (void)unused;
+    vmcs_put(cpu, APICV_GUEST_RFLAGS, 0x002);
+    is_nothing(apicv_enter(cpu));
+    is_nothing(apicv_guest_sti(cpu));
+    is_nothing(apicv_external_interrupt(cpu, 0x33));
+    is_nothing(apicv_guest_mov_ss(cpu));
+    is_nothing(apicv_nmi(cpu));
+    is_nothing(apicv_guest_nop(cpu));
+    is_exit(cpu, apicv_boundary(cpu), 0, 0);
+    is_nothing(apicv_enter(cpu));
+    is_exit(cpu, apicv_boundary(cpu), 1, 0);
+}
+
 /* ---- activity states ---- */
 
 static void hlt_exits_or_halts(void **unused)
 {
     /* Reference 12 */
     struct controls controls = vid;
-    struct apicv_cpu *cpu = prepare(controls);
+    struct apicv_cpu *cpu = prepare(vid);
 
     (void)unused;
     is_nothing(apicv_enter(cpu));
@@ -287,10 +304,14 @@ static void hlt_exits_or_halts(void **unused)
     is_nothing(apicv_guest_hlt(cpu));
     assert_int_equal(cpu->guest.activity, APICV_HALTED);
     assert_int_equal(cpu->guest.rip, 1);
+
     controls.primary |= APICV_PRIMARY_HLT_EXITING;
     cpu = prepare(controls);
     is_nothing(apicv_enter(cpu));
     cpu->guest.instruction_length = 1;
+    cpu->guest.cpl = 3;
+    is_gp(apicv_guest_hlt(cpu));
+    cpu->guest.cpl = 0;
     is_exit(cpu, apicv_guest_hlt(cpu), 12, 0);
     assert_int_equal(vmcs_get(cpu, APICV_GUEST_RIP), 0);
     assert_int_equal(vmcs_get(cpu, APICV_EXIT_INSTRUCTION_LENGTH), 1);
@@ -493,6 +514,7 @@ int main(void)
         cmocka_unit_test(an_nmi_that_comes_in_root_operation_is_the_hosts),
         cmocka_unit_test(external_interrupts_without_exiting_go_to_the_guest),
         cmocka_unit_test(an_external_interrupt_exits_whatever_if_says),
+        cmocka_unit_test(one_instruction_behind_sti_or_mov_ss_nothing_comes),
         cmocka_unit_test(hlt_exits_or_halts),
         cmocka_unit_test(entering_halted_with_rvi_delivers_at_once),
         cmocka_unit_test(shutdown_and_wait_for_sipi_take_no_interrupts),

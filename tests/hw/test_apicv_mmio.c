@@ -355,6 +355,8 @@ static void the_page_is_found_by_its_physical_address(void **unused)
     assert_int_equal(vmcs_get(cpu, APICV_GUEST_PHYSICAL_ADDRESS), APIC_GPA + 0x390);
     enter_again(cpu);
     is_exit(cpu, apicv_guest_read(cpu, APIC_GPA + 0x030, 4, &value), 48, 0x181);
+    enter_again(cpu);
+    is_exit(cpu, apicv_guest_or(cpu, APIC_GPA + 0x080, 4, 1), 48, 0x183);
 }
 
 static void a_large_page_may_go_by_the_treatment(void **unused)

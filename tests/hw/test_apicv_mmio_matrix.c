@@ -291,6 +291,8 @@ static void outside_of_the_page_is_memory(void **unused)
     is_nothing(apicv_guest_write(cpu, RAM_PA + 0x080, 8, 0x1122334455667788));
     is_nothing(apicv_guest_read(cpu, RAM_PA + 0x082, 4, &value));
     assert_int_equal(value, 0x33445566);
+    is_nothing(apicv_guest_read(cpu, RAM_PA + 0x080, 8, &value));
+    assert_true(value == 0x1122334455667788);
     is_nothing(apicv_guest_write(cpu, RAM_PA + 0xFFE, 4, 0xAABBCCDD));
     is_nothing(apicv_guest_read(cpu, RAM_PA + 0xFFD, 8, &value));
     assert_int_equal(value, 0xAABBCCDD00);

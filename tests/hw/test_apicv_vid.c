@@ -164,6 +164,22 @@ static void the_next_interrupt_waits_for_an_evaluation(void **unused)
     is_delivered(apicv_boundary(cpu), 0x61);
 }
 
+static void delivery_evaluates_nothing(void **unused)
+{
+    /* Reference 6: RVI was stale, and is now above the class in service; it waits for an evaluation nevertheless */
+    struct apicv_cpu *cpu = prepare(vid, 0x31);
+
+    (void)unused;
+    page_add(&m, 0, 0x200, 0x77);
+    is_nothing(apicv_enter(cpu));
+    is_delivered(apicv_boundary(cpu), 0x31);
+    assert_int_equal(cpu->rvi, 0x77);
+    is_nothing(apicv_guest_iret(cpu, true));
+    is_nothing(apicv_boundary(cpu));
+    is_nothing(apicv_guest_write_cr8(cpu, 0, 0));
+    is_delivered(apicv_boundary(cpu), 0x77);
+}
+
 static void the_width_of_the_vppr_store_of_delivery_is_a_knob(void **unused)
 {
     /* Reference 6, 21 */
@@ -414,6 +430,7 @@ int main(void)
         cmocka_unit_test(a_stale_rvi_delivers_all_the_same),
         cmocka_unit_test(a_bit_of_virr_without_rvi_is_not_delivered),
         cmocka_unit_test(the_next_interrupt_waits_for_an_evaluation),
+        cmocka_unit_test(delivery_evaluates_nothing),
         cmocka_unit_test(the_width_of_the_vppr_store_of_delivery_is_a_knob),
         cmocka_unit_test(ppr_of_every_tpr_and_svi),
         cmocka_unit_test(without_vid_nothing_is_written_to_ppr),

@@ -73,11 +73,12 @@ enum apicv_trace_kind {
     APICV_TRACE_VIRTUAL,  /* a virtual interrupt was delivered; a: vector */
     APICV_TRACE_PHYSICAL, /* an external interrupt or NMI went through the guest's IDT without exit; a: vector, b: type */
     APICV_TRACE_EOI,      /* EOI virtualization; a: vector */
-    APICV_TRACE_SELF_IPI, /* self-IPI virtualization; a: vector */
-    APICV_TRACE_IPI,      /* IPI virtualization succeeded; a: vector, b: virtual destination */
-    APICV_TRACE_POSTED,   /* posted-interrupt processing; a: RVI after it */
-    APICV_TRACE_GP,       /* #GP(0) */
-    APICV_TRACE_HOST_ACCESS /* the guest reached the host's own APIC or MSR; a: MSR number, or 8 for CR8, b: 1 if a write */
+    APICV_TRACE_SELF_IPI,   /* self-IPI virtualization; a: vector */
+    APICV_TRACE_IPI,        /* IPI virtualization succeeded; a: vector, b: virtual destination */
+    APICV_TRACE_POSTED,     /* posted-interrupt processing; a: RVI after it */
+    APICV_TRACE_GP,         /* #GP(0) */
+    APICV_TRACE_HOST_ACCESS /* the guest reached the host's own APIC or MSR; a: MSR number, 8 for CR8, or a
+                                physical address without memory; b: 1 if a write */
 };
 
 struct apicv_trace {
