@@ -46,7 +46,7 @@ enum vlapic_status vlapic_snapshot_export_cpu(struct vlapic_cpu *cpu, uint8_t *b
 /**
  * Replaces a vCPU's state by a snapshot's.
  * \param cpu    the vCPU
- * \param bytes  the snapshot
+ * \param bytes  the snapshot, which nobody may write to meanwhile: what was checked is read again
  * \param size   its length
  * \param time   what became of the clock meanwhile
  * \param error  NULL, or receives what was wrong

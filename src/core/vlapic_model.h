@@ -381,8 +381,8 @@ void vlapic_core_timer_host_expired(struct vlapic_cpu *cpu);
 void vlapic_core_timer_reset(struct vlapic_cpu *cpu);
 enum vlapic_access vlapic_core_deadline_read(struct vlapic_cpu *cpu, uint64_t *value);
 enum vlapic_access vlapic_core_deadline_write(struct vlapic_cpu *cpu, uint64_t value);
-void vlapic_core_timer_get_state(struct vlapic_cpu *cpu, struct vlapic_cpu_state *state);
-void vlapic_core_timer_set_state(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *state, enum vlapic_time time);
+/* Goes on from a state that was put in place: from a moment that may have passed, but no later than now. */
+void vlapic_core_timer_resume(struct vlapic_cpu *cpu, uint64_t origin_ns);
 
 /* --- vlapic_vm.c ----------------------------------------------------------------------------------------------------- */
 enum vlapic_status vlapic_core_config_check(const struct vlapic_vm_config *config);

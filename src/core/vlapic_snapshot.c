@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "vlapic_snapshot_internal.h"
+#include "vlapic_items.h"
 
 #define HEADER_BYTES 16u
 #define ITEM_HEADER_BYTES 8u
@@ -32,44 +32,14 @@ static uint64_t get_number(const uint8_t *bytes, uint32_t width)
     return value;
 }
 
-/* Members are of 1, 4 or 8 bytes, in the host's order. */
-static uint64_t load_member(const uint8_t *member, uint32_t width)
-{
-    uint32_t narrow = 0;
-    uint64_t wide = 0;
-
-    if (width == 1) {
-        return *member;
-    }
-    if (width == 4) {
-        memcpy(&narrow, member, sizeof(narrow));
-        return narrow;
-    }
-    memcpy(&wide, member, sizeof(wide));
-    return wide;
-}
-
-static void store_member(uint8_t *member, uint32_t width, uint64_t value)
-{
-    uint32_t narrow = (uint32_t)value;
-
-    if (width == 1) {
-        *member = (uint8_t)value;
-    } else if (width == 4) {
-        memcpy(member, &narrow, sizeof(narrow));
-    } else {
-        memcpy(member, &value, sizeof(value));
-    }
-}
-
 /* --- writing --------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t item_bytes(const struct vlapic_snapshot_item *item)
+static uint32_t item_bytes(const struct vlapic_item *item)
 {
     return (uint32_t)item->width * item->count;
 }
 
-static size_t total_bytes(const struct vlapic_snapshot_table *table)
+static size_t total_bytes(const struct vlapic_item_table *table)
 {
     size_t total = HEADER_BYTES;
 
@@ -79,23 +49,25 @@ static size_t total_bytes(const struct vlapic_snapshot_table *table)
     return total;
 }
 
-static uint8_t *put_item(uint8_t *bytes, const struct vlapic_snapshot_item *item, const uint8_t *object)
+static uint8_t *put_item(uint8_t *bytes, const struct vlapic_values *values, uint32_t item)
 {
-    put_number(bytes, item->tag, 2);
+    const struct vlapic_item *line = &values->table->items[item];
+
+    put_number(bytes, line->tag, 2);
     put_number(bytes + 2, FLAG_MANDATORY, 2);
-    put_number(bytes + 4, item_bytes(item), 4);
+    put_number(bytes + 4, item_bytes(line), 4);
     bytes += ITEM_HEADER_BYTES;
-    for (uint32_t i = 0; i < item->count; i++) {
-        put_number(bytes, load_member(object + item->offset + (size_t)i * item->width, item->width), item->width);
-        bytes += item->width;
+    for (uint32_t i = 0; i < line->count; i++) {
+        put_number(bytes, values->value(values, item, i), line->width);
+        bytes += line->width;
     }
     return bytes;
 }
 
-enum vlapic_status vlapic_core_snapshot_encode(const struct vlapic_snapshot_table *table, const void *object,
-                                               uint8_t *bytes, size_t size, size_t *length)
+enum vlapic_status vlapic_core_snapshot_encode(const struct vlapic_values *values, uint8_t *bytes, size_t size,
+                                               size_t *length)
 {
-    size_t total = total_bytes(table);
+    size_t total = total_bytes(values->table);
 
     *length = total;
     if (size < total) {
@@ -103,11 +75,11 @@ enum vlapic_status vlapic_core_snapshot_encode(const struct vlapic_snapshot_tabl
     }
     memcpy(bytes, magic, sizeof(magic));
     put_number(bytes + 8, VLAPIC_SNAPSHOT_VERSION, 2);
-    put_number(bytes + 10, (uint64_t)table->kind, 2);
+    put_number(bytes + 10, (uint64_t)values->table->kind, 2);
     put_number(bytes + 12, total, 4);
     bytes += HEADER_BYTES;
-    for (uint32_t i = 0; i < table->count; i++) {
-        bytes = put_item(bytes, &table->items[i], object);
+    for (uint32_t i = 0; i < values->table->count; i++) {
+        bytes = put_item(bytes, values, i);
     }
     return VLAPIC_OK;
 }
@@ -123,7 +95,7 @@ static enum vlapic_status fail(struct vlapic_snapshot_error *error, enum vlapic_
     return status;
 }
 
-static enum vlapic_status check_header(const struct vlapic_snapshot_table *table, const uint8_t *bytes, size_t size,
+static enum vlapic_status check_header(const struct vlapic_item_table *table, const uint8_t *bytes, size_t size,
                                        struct vlapic_snapshot_error *error)
 {
     if (size < HEADER_BYTES || memcmp(bytes, magic, sizeof(magic)) != 0) {
@@ -141,7 +113,7 @@ static enum vlapic_status check_header(const struct vlapic_snapshot_table *table
     return VLAPIC_OK;
 }
 
-static uint32_t find_item(const struct vlapic_snapshot_table *table, uint32_t tag)
+static uint32_t find_item(const struct vlapic_item_table *table, uint32_t tag)
 {
     uint32_t i = 0;
 
@@ -151,20 +123,12 @@ static uint32_t find_item(const struct vlapic_snapshot_table *table, uint32_t ta
     return i;
 }
 
-static void take_item(const struct vlapic_snapshot_item *item, uint8_t *object, const uint8_t *value)
+/* One item at `offset`. */
+static enum vlapic_status read_item(struct vlapic_snapshot_view *view, size_t size, size_t *offset,
+                                    struct vlapic_snapshot_error *error)
 {
-    for (uint32_t i = 0; i < item->count; i++) {
-        size_t at = (size_t)i * item->width;
-
-        store_member(object + item->offset + at, item->width, get_number(value + at, item->width));
-    }
-}
-
-/* One item at `offset`; `seen` has a bit for each line of the table. */
-static enum vlapic_status read_item(const struct vlapic_snapshot_table *table, uint8_t *object, const uint8_t *bytes,
-                                    size_t size, size_t *offset, uint64_t *seen, struct vlapic_snapshot_error *error)
-{
-    const uint8_t *item = bytes + *offset;
+    const struct vlapic_item_table *table = view->table;
+    const uint8_t *item = view->bytes + *offset;
     uint32_t tag, flags, index;
     uint64_t length;
 
@@ -182,65 +146,50 @@ static enum vlapic_status read_item(const struct vlapic_snapshot_table *table, u
         return fail(error, VLAPIC_BAD_VERSION, "unknown tag", tag, *offset);
     }
     if (index < table->count) {
-        if ((*seen >> index & 1u) != 0 || length != item_bytes(&table->items[index])) {
+        if (view->places[index] != 0 || length != item_bytes(&table->items[index])) {
             return fail(error, VLAPIC_BAD_FORMAT, table->items[index].name, tag, *offset);
         }
-        *seen |= 1ull << index;
-        take_item(&table->items[index], object, item + ITEM_HEADER_BYTES);
+        view->places[index] = (uint32_t)(*offset + ITEM_HEADER_BYTES); /* the length of the whole has 32 bits */
     }
     *offset += ITEM_HEADER_BYTES + (size_t)length;
     return VLAPIC_OK;
 }
 
-enum vlapic_status vlapic_core_snapshot_decode(const struct vlapic_snapshot_table *table, void *object,
-                                               const uint8_t *bytes, size_t size, struct vlapic_snapshot_error *error)
+enum vlapic_status vlapic_core_snapshot_view(struct vlapic_snapshot_view *view, const struct vlapic_item_table *table,
+                                             const uint8_t *bytes, size_t size, struct vlapic_snapshot_error *error)
 {
     enum vlapic_status status = check_header(table, bytes, size, error);
     size_t offset = HEADER_BYTES;
-    uint64_t seen = 0;
 
+    *view = (struct vlapic_snapshot_view){ .table = table, .bytes = bytes };
     while (status == VLAPIC_OK && offset < size) {
-        status = read_item(table, object, bytes, size, &offset, &seen, error);
+        status = read_item(view, size, &offset, error);
     }
     for (uint32_t i = 0; i < table->count && status == VLAPIC_OK; i++) {
-        if ((seen >> i & 1u) == 0) {
+        if (view->places[i] == 0) {
             status = fail(error, VLAPIC_BAD_FORMAT, table->items[i].name, table->items[i].tag, size);
         }
     }
     return status;
 }
 
-static bool same_name(const char *a, const char *b)
+static uint64_t value_in_snapshot(const struct vlapic_values *values, uint32_t item, uint32_t index)
 {
-    while (*a != '\0' && *a == *b) {
-        a++;
-        b++;
-    }
-    return *a == *b;
+    const struct vlapic_snapshot_view *view = values->view;
+    uint32_t width = view->table->items[item].width;
+
+    return get_number(view->bytes + view->places[item] + (size_t)index * width, width);
 }
 
-/* The snapshot has been decoded once: its items are known to be well formed. */
-static size_t offset_of_tag(const uint8_t *bytes, size_t size, uint32_t tag)
+struct vlapic_values vlapic_core_values_of_snapshot(const struct vlapic_snapshot_view *view)
 {
-    size_t offset = HEADER_BYTES;
-
-    while (offset < size && get_number(bytes + offset, 2) != tag) {
-        offset += ITEM_HEADER_BYTES + (size_t)get_number(bytes + offset + 4, 4);
-    }
-    return offset;
+    return (struct vlapic_values){ .value = value_in_snapshot, .table = view->table, .view = view };
 }
 
-void vlapic_core_snapshot_name(const struct vlapic_snapshot_table *table, const char *field, const uint8_t *bytes,
-                               size_t size, struct vlapic_snapshot_error *error)
+void vlapic_core_snapshot_blame(const struct vlapic_snapshot_view *view, uint32_t item,
+                                struct vlapic_snapshot_error *error)
 {
-    if (error == NULL || field == NULL) {
-        return;
-    }
-    error->field = field;
-    for (uint32_t i = 0; i < table->count; i++) {
-        if (same_name(table->items[i].name, field)) {
-            error->tag = table->items[i].tag;
-            error->offset = offset_of_tag(bytes, size, error->tag);
-        }
-    }
+    const struct vlapic_item *line = &view->table->items[item];
+
+    fail(error, VLAPIC_OK, line->name, line->tag, view->places[item] - ITEM_HEADER_BYTES);
 }

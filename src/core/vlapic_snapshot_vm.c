@@ -3,13 +3,11 @@
  * Snapshot of a VM: those settings that a guest can tell. A VM has no other state, so loading one is comparing it.
  * docs/SNAPSHOT.md lists the tags.
  */
-#include <string.h>
+#include "vlapic_items.h"
 
-#include "vlapic_snapshot_internal.h"
+#define ITEM(tag, member) VLAPIC_ITEM(tag, struct vlapic_vm_config, member, 1)
 
-#define ITEM(tag, member) VLAPIC_SNAPSHOT_ITEM(tag, struct vlapic_vm_config, member, 1)
-
-static const struct vlapic_snapshot_item items[] = {
+static const struct vlapic_item items[] = {
     ITEM(1, phys_bits),
     ITEM(2, timer_hz),
     ITEM(3, vendor),
@@ -36,26 +34,45 @@ static const struct vlapic_snapshot_item items[] = {
 };
 
 _Static_assert(sizeof(enum vlapic_vendor) == 4 && sizeof(bool) == 1, "element widths that the codec knows");
+_Static_assert(sizeof(items) / sizeof(items[0]) <= VLAPIC_ITEMS_MAX, "a view has room for all items");
 
-static const struct vlapic_snapshot_table table = {
-    .kind = VLAPIC_SNAPSHOT_VM,
+static const struct vlapic_item_table table = {
+    .kind = VLAPIC_ITEMS_OF_VM,
     .count = sizeof(items) / sizeof(items[0]),
     .items = items,
 };
 
 enum vlapic_status vlapic_snapshot_export_vm(const struct vlapic_vm *vm, uint8_t *bytes, size_t size, size_t *length)
 {
+    struct vlapic_values settings;
+
     if (vm == NULL || length == NULL || (bytes == NULL && size != 0)) {
         return VLAPIC_INVALID;
     }
-    return vlapic_core_snapshot_encode(&table, vlapic_vm_get_config(vm), bytes, size, length);
+    settings = vlapic_core_values_of_struct(&table, vlapic_vm_get_config(vm));
+    return vlapic_core_snapshot_encode(&settings, bytes, size, length);
 }
 
-/* Compares bytes: a hostile snapshot may hold what is no value of the member's type. */
+/* Compares numbers: a hostile snapshot may hold what is no value of the member's type. */
+static enum vlapic_status compare(const struct vlapic_vm *vm, const struct vlapic_snapshot_view *view,
+                                  struct vlapic_snapshot_error *error)
+{
+    const struct vlapic_values settings = vlapic_core_values_of_struct(&table, vlapic_vm_get_config(vm));
+    const struct vlapic_values saved = vlapic_core_values_of_snapshot(view);
+
+    for (uint32_t i = 0; i < table.count; i++) {
+        if (saved.value(&saved, i, 0) != settings.value(&settings, i, 0)) {
+            vlapic_core_snapshot_blame(view, i, error);
+            return VLAPIC_MISMATCH;
+        }
+    }
+    return VLAPIC_OK;
+}
+
 enum vlapic_status vlapic_snapshot_import_vm(const struct vlapic_vm *vm, const uint8_t *bytes, size_t size,
                                              struct vlapic_snapshot_error *error)
 {
-    struct vlapic_vm_config saved;
+    struct vlapic_snapshot_view view;
     enum vlapic_status status;
 
     if (error != NULL) {
@@ -64,15 +81,6 @@ enum vlapic_status vlapic_snapshot_import_vm(const struct vlapic_vm *vm, const u
     if (vm == NULL || bytes == NULL) {
         return VLAPIC_INVALID;
     }
-    status = vlapic_core_snapshot_decode(&table, &saved, bytes, size, error);
-    for (uint32_t i = 0; i < table.count && status == VLAPIC_OK; i++) {
-        size_t offset = items[i].offset;
-
-        if (memcmp((const uint8_t *)&saved + offset, (const uint8_t *)vlapic_vm_get_config(vm) + offset,
-                   items[i].width) != 0) {
-            vlapic_core_snapshot_name(&table, items[i].name, bytes, size, error);
-            status = VLAPIC_MISMATCH;
-        }
-    }
-    return status;
+    status = vlapic_core_snapshot_view(&view, &table, bytes, size, error);
+    return status == VLAPIC_OK ? compare(vm, &view, error) : status;
 }

@@ -308,40 +308,16 @@ bool vlapic_cpu_next_expiry(const struct vlapic_cpu *cpu, uint64_t *deadline_ns)
 
 /* --- state --------------------------------------------------------------------------------------------------------------- */
 
-void vlapic_core_timer_get_state(struct vlapic_cpu *cpu, struct vlapic_cpu_state *state)
-{
-    uint64_t now = now_ns(cpu);
-
-    vlapic_core_timer_settle(cpu);
-    if (cpu->timer.running) {
-        /* Settling took another look at the clock. */
-        now = cpu->timer.origin_ns;
-    }
-    state->time_ns = now;
-    state->initial_count = vlapic_get(cpu, VLAPIC_REG_INITIAL_COUNT);
-    state->divide_config = vlapic_get(cpu, VLAPIC_REG_DIVIDE_CONFIG);
-    state->timer_running = cpu->timer.running;
-    state->timer_remaining = cpu->timer.running ? cpu->timer.due : 0;
-    state->timer_phase = cpu->timer.running ? cpu->timer.phase : 0;
-    state->tsc_deadline = cpu->timer.deadline;
-}
-
-/* The registers are in place. The old timer has been stopped. */
-void vlapic_core_timer_set_state(struct vlapic_cpu *cpu, const struct vlapic_cpu_state *state, enum vlapic_time time)
+/* The registers and the rest of the timer's state are in place. */
+void vlapic_core_timer_resume(struct vlapic_cpu *cpu, uint64_t origin_ns)
 {
     struct vlapic_timer *timer = &cpu->timer;
     uint64_t now = now_ns(cpu);
+    uint32_t lvt = vlapic_get(cpu, VLAPIC_REG_LVT_TIMER);
 
-    timer->mode = (uint8_t)((state->lvt[VLAPIC_LVT_TIMER] & VLAPIC_LVT_TIMER_MODE_MASK) >> VLAPIC_LVT_TIMER_MODE_SHIFT);
-    timer->shift = (uint8_t)vlapic_core_clock_shift(state->divide_config);
-    timer->running = state->timer_running != 0;
-    timer->due = state->timer_remaining;
-    timer->phase = state->timer_phase;
-    timer->deadline = state->tsc_deadline;
-    timer->origin_ns = now;
-    if (time == VLAPIC_TIME_RAN && state->time_ns < now) {
-        timer->origin_ns = state->time_ns;
-    }
+    timer->mode = (uint8_t)((lvt & VLAPIC_LVT_TIMER_MODE_MASK) >> VLAPIC_LVT_TIMER_MODE_SHIFT);
+    timer->shift = (uint8_t)vlapic_core_clock_shift(vlapic_get(cpu, VLAPIC_REG_DIVIDE_CONFIG));
+    timer->origin_ns = origin_ns < now ? origin_ns : now;
     /* As if the host timer had gone off: what is due happens, the rest is armed. */
     vlapic_core_timer_host_expired(cpu);
 }
