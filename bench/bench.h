@@ -13,7 +13,8 @@
 
 #include <vlapic/vlapic.h>
 
-enum bench_mode { BENCH_FLAT, BENCH_CLUSTER, BENCH_X2APIC };
+/* BENCH_ORDERED: flat, and the VM promises posts_ordered. */
+enum bench_mode { BENCH_FLAT, BENCH_CLUSTER, BENCH_X2APIC, BENCH_ORDERED };
 
 /* --- machine.c: a VM whose host counts what is asked of it ----------------------------------------------------------- */
 struct bench_machine {

@@ -104,6 +104,7 @@ struct bench_machine *bench_machine_make(unsigned count, enum bench_mode mode, u
     m->config.backend = &vlapic_backend_soft;
     m->config.max_apic_id = (count - 1) * step;
     m->config.tsc_deadline = true;
+    m->config.posts_ordered = mode == BENCH_ORDERED;
     must(vlapic_vm_layout(&m->config, &layout) == VLAPIC_OK, "no layout");
     m->vm_memory = allocate(layout.bytes);
     must(vlapic_vm_create(m->vm_memory, layout.bytes, &m->config, &m->vm) == VLAPIC_OK, "no VM");

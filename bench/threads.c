@@ -122,6 +122,7 @@ static double two(struct bench_machine *m, void (*a)(struct worker *, unsigned),
 void bench_threads(void (*report)(const char *name, double ns, double floor_ns))
 {
     struct bench_machine *m = bench_machine_make(8, BENCH_FLAT, 1);
+    struct bench_machine *ordered = bench_machine_make(8, BENCH_ORDERED, 1);
     double contended_look = two(m, look, 0, look, 0);
     double contended_lock = two(m, lock, 0, lock, 0);
 
@@ -129,7 +130,10 @@ void bench_threads(void (*report)(const char *name, double ns, double floor_ns))
     report("threads-post-different-targets", two(m, post, 0, post, 5), contended_look);
     bench_enter(m, 0, m->count);
     report("threads-post-same-target", two(m, post, 0, post, 0), contended_look);
+    bench_enter(ordered, 0, ordered->count);
+    report("threads-post-same-target-ordered", two(ordered, post, 0, post, 0), contended_look);
     report("threads-poster-against-drainer", two(m, post, 0, drain, 0), contended_lock);
     report("threads-drainer-against-poster", two(m, drain, 0, post, 0), contended_lock);
+    bench_machine_free(ordered);
     bench_machine_free(m);
 }

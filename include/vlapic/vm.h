@@ -82,6 +82,12 @@ struct vlapic_vm_config {
     bool msi_dest32;    /**< MSI address bits 63:40 are destination bits 31:8; default false */
     bool base_fixed;    /**< WRMSR that moves the xAPIC window is #GP; default false */
     bool x2apic_locked; /**< leaving x2APIC mode is #GP (IA32_XAPIC_DISABLE_STATUS[0]); default false */
+    /** A promise of the embedder, for every call by which an interrupt may be posted: what its handler shall find was visible to all
+     *  processors before the call began, and was not merely on its way (a locked operation or a full fence came after the last such
+     *  store; or another agent stored it, as a device by DMA, and let it be seen before it asked for the interrupt). Guests' IPIs are
+     *  such calls too. Then a post of a vector that is pending already is a plain load, without the fence that the library
+     *  otherwise makes; if the promise is broken, handlers miss data. docs/CONCURRENCY.md, section 1; default false */
+    bool posts_ordered;
 };
 
 /** Memory that an object wants. */

@@ -61,16 +61,22 @@ static inline enum vlapic_posted vlapic_announce(struct vlapic_cpu *cpu, uint64_
 /*
  * [P0] True if the vector is posted already, in this trigger mode. The line is only read, so that many who post the same vector do
  * not contend for it. The fence puts the caller's earlier stores before the second look, hence before the exchange that will
- * take the bit [C2]: the handler of the interrupt that is pending sees them.
+ * take the bit [C2]: the handler of the interrupt that is pending sees them. If the embedder promises that order, the first look
+ * comes after the stores already.
  */
-static inline bool vlapic_is_posted(const struct vlapic_cpu *cpu, uint32_t word, uint64_t bit, bool level)
+static inline bool vlapic_is_posted(const struct vlapic_cpu *cpu, uint32_t word, uint64_t bit, bool level,
+                                    uint32_t route)
 {
     if (!LOOK_FIRST || (vlapic_load_relaxed(&cpu->posted[word]) & bit) == 0) {
         return false;
     }
-    vlapic_fence();
-    return ((vlapic_load_relaxed(&cpu->posted_level[word]) & bit) != 0) == level &&
-           (vlapic_load_relaxed(&cpu->posted[word]) & bit) != 0;
+    if ((route & VLAPIC_ROUTE_POSTS_ORDERED) == 0) {
+        vlapic_fence();
+        if ((vlapic_load_relaxed(&cpu->posted[word]) & bit) == 0) {
+            return false;
+        }
+    }
+    return ((vlapic_load_relaxed(&cpu->posted_level[word]) & bit) != 0) == level;
 }
 
 /* The trigger mode comes before the vector, so that whoever collects the vector sees it. */
@@ -86,12 +92,12 @@ static inline void vlapic_set_level(struct vlapic_cpu *cpu, uint32_t word, uint6
 }
 
 /* [P1] Into the mailbox. If the bit is set already, whoever set it makes the owner look. */
-static inline enum vlapic_post vlapic_post_here(struct vlapic_cpu *cpu, uint8_t vector, bool level)
+static inline enum vlapic_post vlapic_post_here(struct vlapic_cpu *cpu, uint8_t vector, bool level, uint32_t route)
 {
     uint32_t word = vector / 64u;
     uint64_t bit = 1ull << (vector % 64u);
 
-    if (vlapic_is_posted(cpu, word, bit, level)) {
+    if (vlapic_is_posted(cpu, word, bit, level, route)) {
         return VLAPIC_POST_NONE;
     }
     vlapic_set_level(cpu, word, bit, level);
@@ -108,7 +114,7 @@ static vlapic_always_inline enum vlapic_posted vlapic_post_vector(struct vlapic_
         return vlapic_core_post_other(cpu, route, vector, level);
     }
     /* [P1] that was news is a locked operation. So a look is enough to see that another has done [P2]. */
-    if (vlapic_post_here(cpu, vector, level) == VLAPIC_POST_NONE ||
+    if (vlapic_post_here(cpu, vector, level, route) == VLAPIC_POST_NONE ||
         (vlapic_load_seq(&cpu->work) & VLAPIC_WORK_POSTED) != 0) {
         return VLAPIC_POSTED;
     }

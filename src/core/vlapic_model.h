@@ -41,6 +41,7 @@
 #define VLAPIC_ROUTE_EXTD (1u << 21)
 #define VLAPIC_ROUTE_SOFTWARE_ENABLED (1u << 22)
 #define VLAPIC_ROUTE_BACKEND_POSTS (1u << 23) /* vectors go through the backend, not through `posted` */
+#define VLAPIC_ROUTE_POSTS_ORDERED (1u << 24) /* the VM's setting, where posters look anyway */
 
 enum vlapic_run_state { VLAPIC_RUN_HOST = 0, VLAPIC_RUN_GUEST = 1, VLAPIC_RUN_HALTED = 2 };
 

@@ -131,7 +131,8 @@ static uint32_t route_word(const struct vlapic_cpu *cpu)
     return id | ldr << 8 | dfr << 16 | (vlapic_is_enabled(cpu) ? VLAPIC_ROUTE_EN : 0) |
            (vlapic_is_x2apic(cpu) ? VLAPIC_ROUTE_EXTD : 0) |
            (vlapic_is_software_enabled(cpu) ? VLAPIC_ROUTE_SOFTWARE_ENABLED : 0) |
-           (cpu->backend->post != NULL ? VLAPIC_ROUTE_BACKEND_POSTS : 0);
+           (cpu->backend->post != NULL ? VLAPIC_ROUTE_BACKEND_POSTS : 0) |
+           (cpu->vm->config.posts_ordered ? VLAPIC_ROUTE_POSTS_ORDERED : 0);
 }
 
 void vlapic_core_route_update(struct vlapic_cpu *cpu)

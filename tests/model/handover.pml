@@ -2,7 +2,8 @@
 /*
  * The hand-over of posted vectors: post, notify, drain, enter, exit, halt. The labels are the steps of docs/CONCURRENCY.md and of
  * src/core/vlapic_mailbox.h and vlapic_work.c. Atomics of the C code are sequentially consistent, hence single steps here; what a
- * poster stored before the post is an ordinary store, which waits in a store buffer until something flushes it.
+ * poster stored before the post is an ordinary store, which waits in a store buffer until something flushes it. Both kinds of VM are gone
+ * through: `ordered` is the setting posts_ordered, by which the embedder promises that nothing waits there any more.
  *
  * Claims, checked whenever nothing can happen any more (`timeout`): the owner has handled every vector, with the data stored
  * before the last post of it; and it does not sleep with something to do.
@@ -21,6 +22,7 @@ bit posted[VECTORS];
 bit POSTED;
 byte run_state = HOST;
 bit kicked;
+bit ordered;
 
 /* What a poster stores before it posts, per poster: in memory, and on its way there. */
 byte memory[POSTERS], buffer[POSTERS];
@@ -45,10 +47,18 @@ proctype poster(byte p; byte v)
 
     for (n : 1 .. POSTS(p)) {
         flushed(p);
-        atomic { buffer[p] = n; buffered[p] = 1 }
+        atomic {
+            if
+#ifndef BREAK_PROMISE
+            :: ordered -> memory[p] = n
+#endif
+            :: else -> buffer[p] = n; buffered[p] = 1
+            fi
+        }
 P0:
         if
-        :: posted[v] ->
+        :: posted[v] && ordered -> goto next
+        :: posted[v] && !ordered ->
 #ifndef BREAK_NO_FENCE
             flushed(p); /* fence */
 #endif
@@ -170,6 +180,10 @@ active proctype monitor()
     byte p;
 
     atomic {
+        if
+        :: ordered = 0
+        :: ordered = 1
+        fi;
         for (p : 0 .. POSTERS - 1) {
             run store_buffer(p)
         }

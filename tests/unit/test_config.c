@@ -65,7 +65,7 @@ static void defaults_are_as_documented(void **unused)
         assert_true(c.x2apic);
         assert_false(c.ext_space || c.eoi_suppression || c.tsc_deadline || c.svr_bit9_faults || c.lowest_in_x2apic);
         assert_false(c.msi_ff_not_broadcast || c.dest_alias || c.id_writable || c.narrow_write_merge);
-        assert_false(c.msi_ext_dest || c.msi_dest32 || c.base_fixed || c.x2apic_locked);
+        assert_false(c.msi_ext_dest || c.msi_dest32 || c.base_fixed || c.x2apic_locked || c.posts_ordered);
     }
 }
 
