@@ -104,21 +104,33 @@ static inline enum vlapic_post vlapic_post_here(struct vlapic_cpu *cpu, uint8_t 
     return (vlapic_fetch_or(&cpu->posted[word], bit) & bit) != 0 ? VLAPIC_POST_NONE : VLAPIC_POST_KICK;
 }
 
-/* accept() of the reference for a message from elsewhere. */
-static vlapic_always_inline enum vlapic_posted vlapic_post_vector(struct vlapic_cpu *cpu, uint32_t route,
-                                                                  uint8_t vector, bool level)
+/* A vector goes into the mailbox if nothing about its receiver is out of the ordinary. */
+static inline bool vlapic_is_ordinary(uint32_t route)
 {
     const uint32_t rule = VLAPIC_ROUTE_SOFTWARE_ENABLED | VLAPIC_ROUTE_BACKEND_POSTS;
 
-    if (vlapic_unlikely((route & rule) != VLAPIC_ROUTE_SOFTWARE_ENABLED || vector < 16)) {
-        return vlapic_core_post_other(cpu, route, vector, level);
-    }
-    /* [P1] that was news is a locked operation. So a look is enough to see that another has done [P2]. */
+    return (route & rule) == VLAPIC_ROUTE_SOFTWARE_ENABLED;
+}
+
+/* [P1] that was news is a locked operation. So a look is enough to see that another has done [P2]. */
+static vlapic_always_inline enum vlapic_posted vlapic_post_ordinary(struct vlapic_cpu *cpu, uint32_t route,
+                                                                    uint8_t vector, bool level)
+{
     if (vlapic_post_here(cpu, vector, level, route) == VLAPIC_POST_NONE ||
         (vlapic_load_seq(&cpu->work) & VLAPIC_WORK_POSTED) != 0) {
         return VLAPIC_POSTED;
     }
     return vlapic_announce(cpu, VLAPIC_WORK_POSTED);
+}
+
+/* accept() of the reference for a message from elsewhere. */
+static vlapic_always_inline enum vlapic_posted vlapic_post_vector(struct vlapic_cpu *cpu, uint32_t route,
+                                                                  uint8_t vector, bool level)
+{
+    if (vlapic_unlikely(!vlapic_is_ordinary(route) || vector < 16)) {
+        return vlapic_core_post_other(cpu, route, vector, level);
+    }
+    return vlapic_post_ordinary(cpu, route, vector, level);
 }
 
 /* A message for this vCPU, whose route word is `route` and has EN set. */

@@ -251,17 +251,9 @@ static struct audience audience_of(const struct vlapic_vm *vm, const struct vlap
     return a;
 }
 
-static vlapic_noinline bool matches_exactly(const struct vlapic_request *q, const struct vlapic_cpu *cpu,
-                                            uint32_t route)
+static inline bool is_called(const struct audience *a, const struct vlapic_cpu *cpu, uint32_t route)
 {
-    return vlapic_matches(q, cpu, route);
-}
-
-static inline bool concerns(const struct audience *a, const struct vlapic_request *q, const struct vlapic_cpu *cpu,
-                            uint32_t route)
-{
-    return (route & a->mask) == a->value && cpu != a->except &&
-           (!vlapic_unlikely(a->exact) || matches_exactly(q, cpu, route));
+    return (route & a->mask) == a->value && cpu != a->except;
 }
 
 /* Kicks that are due are handed to the host in batches if it takes them. */
@@ -292,11 +284,22 @@ static vlapic_noinline void kick_later(const struct vlapic_vm *vm, struct kicks 
     }
 }
 
+/* What is not a legal vector to everyone that the mask lets through, or not to one that takes it the ordinary way. */
+static vlapic_noinline enum vlapic_posted post_rare(const struct audience *a, const struct vlapic_request *q,
+                                                    struct vlapic_cpu *cpu, uint32_t route)
+{
+    if (a->exact && !vlapic_matches(q, cpu, route)) {
+        return VLAPIC_REFUSED;
+    }
+    return vlapic_post(cpu, route, q->delivery, q->vector, q->level);
+}
+
 /* To those of the 64 IDs from `first` on whose bit is set; returns how many accepted. */
 static inline uint32_t fan_out(const struct vlapic_vm *vm, const struct vlapic_request *q, const struct audience *a,
                                struct kicks *kicks, uint32_t first, uint64_t bits)
 {
-    const uint8_t delivery = q->delivery, vector = q->vector;
+    const bool rare = a->exact || q->delivery > VLAPIC_DELIVERY_LOWEST || q->vector < 16;
+    const uint8_t vector = q->vector;
     const bool level = q->level;
     uint32_t accepted = 0;
 
@@ -304,8 +307,10 @@ static inline uint32_t fan_out(const struct vlapic_vm *vm, const struct vlapic_r
         struct vlapic_cpu *cpu = vlapic_load_acquire(&vm->by_id[first + vlapic_bit_index(bits)]);
         uint32_t route = cpu != NULL ? route_of(cpu) : 0; /* NULL: leaving at this moment */
 
-        if (concerns(a, q, cpu, route)) {
-            enum vlapic_posted posted = vlapic_post(cpu, route, delivery, vector, level);
+        if (is_called(a, cpu, route)) {
+            enum vlapic_posted posted = vlapic_unlikely(rare || !vlapic_is_ordinary(route))
+                                            ? post_rare(a, q, cpu, route)
+                                            : vlapic_post_ordinary(cpu, route, vector, level);
 
             accepted += vlapic_is_accepted(posted);
             if (vlapic_is_kick_due(posted)) {
@@ -365,8 +370,9 @@ static uint32_t walk_candidates(const struct vlapic_vm *vm, const struct vlapic_
     for (uint32_t word = next_word(vm, 0); word != UINT32_MAX; word = next_word(vm, word + 1)) {
         for (uint64_t bits = vlapic_load_relaxed(&vm->present[word]); bits != 0; bits &= bits - 1) {
             struct vlapic_cpu *cpu = vlapic_load_acquire(&vm->by_id[word * 64 + vlapic_bit_index(bits)]);
+            uint32_t route = cpu != NULL ? route_of(cpu) : 0;
 
-            if (cpu != NULL && concerns(&a, q, cpu, route_of(cpu))) {
+            if (is_called(&a, cpu, route) && (!a.exact || vlapic_matches(q, cpu, route))) {
                 *last = cpu;
                 if (++count == limit) {
                     return count;
