@@ -63,17 +63,17 @@ static bool waits_here(const struct vlapic_cpu *cpu, uint8_t vector)
     return (vlapic_load_seq(&cpu->posted[vector / 64u]) >> (vector % 64u) & 1u) != 0;
 }
 
-static enum vlapic_posted keep_here(struct vlapic_cpu *cpu, uint8_t vector, bool level)
+static enum vlapic_posted keep_here(struct vlapic_cpu *cpu, uint32_t route, uint8_t vector, bool level)
 {
-    return vlapic_post_here(cpu, vector, level) == VLAPIC_POST_NONE ? VLAPIC_POSTED
-                                                                    : vlapic_announce(cpu, VLAPIC_WORK_POSTED);
+    return vlapic_post_here(cpu, vector, level, route) == VLAPIC_POST_NONE ? VLAPIC_POSTED
+                                                                           : vlapic_announce(cpu, VLAPIC_WORK_POSTED);
 }
 
 /* [P4] A vCPU that leaves the guest before the notification arrives finds what was posted by asking the backend [E2]. */
-static enum vlapic_posted post_to_backend(struct vlapic_cpu *cpu, uint8_t vector, bool level)
+static enum vlapic_posted post_to_backend(struct vlapic_cpu *cpu, uint32_t route, uint8_t vector, bool level)
 {
     if (vlapic_unlikely(waits_here(cpu, vector))) {
-        return keep_here(cpu, vector, level);
+        return keep_here(cpu, route, vector, level);
     }
     switch (cpu->backend->post(cpu->backend_shared, vector, level)) {
     case VLAPIC_POST_NONE:
@@ -85,7 +85,7 @@ static enum vlapic_posted post_to_backend(struct vlapic_cpu *cpu, uint8_t vector
         }
         break;
     case VLAPIC_POST_DECLINE:
-        return keep_here(cpu, vector, level);
+        return keep_here(cpu, route, vector, level);
     default:
         break;
     }
@@ -100,7 +100,7 @@ enum vlapic_posted vlapic_core_post_other(struct vlapic_cpu *cpu, uint32_t route
     if (vector < 16) {
         return refuse_vector(cpu);
     }
-    return post_to_backend(cpu, vector, level);
+    return post_to_backend(cpu, route, vector, level);
 }
 
 bool vlapic_cpu_post(struct vlapic_cpu *cpu, uint8_t vector, bool level)
