@@ -47,7 +47,7 @@ enum vlapic_post {
 /** What changed in the model, for `changed`; bits may be combined. */
 enum vlapic_change {
     VLAPIC_CHANGE_MODE = 1 << 0,     /**< IA32_APIC_BASE: mode or base */
-    VLAPIC_CHANGE_IDENTITY = 1 << 1, /**< xAPIC ID, LDR or DFR */
+    VLAPIC_CHANGE_IDENTITY = 1 << 1, /**< xAPIC ID, LDR or DFR; attached or detached */
     VLAPIC_CHANGE_TPR = 1 << 2,
     VLAPIC_CHANGE_ISR = 1 << 3,      /**< ISR, hence SVI and PPR */
     VLAPIC_CHANGE_TMR = 1 << 4,      /**< TMR, hence EOI-exit bitmaps */
@@ -178,6 +178,16 @@ void *vlapic_backend_cpu_state(struct vlapic_cpu *cpu, const struct vlapic_backe
  * \manual{Intel SDM 3C, "EOI Virtualization"; AMD APM 2, "AVIC EOI"}
  */
 void vlapic_backend_eoi(struct vlapic_cpu *cpu, uint8_t vector);
+
+/**
+ * A vCPU of the same VM.
+ * \param cpu      any vCPU of the VM
+ * \param apic_id  hardware ID
+ * \return the attached vCPU with that ID, NULL if there is none
+ * \ctx_any
+ * \manual{Library}
+ */
+struct vlapic_cpu *vlapic_backend_find(const struct vlapic_cpu *cpu, uint32_t apic_id);
 
 /**
  * Something was posted to a vCPU that its owner may not know of, because hardware did it: it has to look, and is kicked if its run state asks

@@ -144,6 +144,7 @@ enum vlapic_status vlapic_cpu_attach(struct vlapic_cpu *cpu)
         return VLAPIC_IN_USE;
     }
     cpu->attached = true;
+    vlapic_tell_backend(cpu, VLAPIC_CHANGE_IDENTITY);
     return VLAPIC_OK;
 }
 
@@ -153,6 +154,7 @@ void vlapic_cpu_detach(struct vlapic_cpu *cpu)
     if (cpu->attached) {
         cpu->attached = false;
         vlapic_core_route_leave(cpu);
+        vlapic_tell_backend(cpu, VLAPIC_CHANGE_IDENTITY);
     }
 }
 
@@ -180,4 +182,9 @@ void *vlapic_cpu_cookie(const struct vlapic_cpu *cpu)
 void *vlapic_backend_cpu_state(struct vlapic_cpu *cpu, const struct vlapic_backend *backend)
 {
     return cpu->backend == backend ? cpu->backend_state : NULL;
+}
+
+struct vlapic_cpu *vlapic_backend_find(const struct vlapic_cpu *cpu, uint32_t apic_id)
+{
+    return vlapic_vm_find(cpu->vm, apic_id);
 }

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is done before the guest runs, and taken back after: injection or a window, V_TPR and the CR8 intercept, or AVIC. AMD APM 2,
+ * "Interrupt and Local APIC Support", "Event Injection", "NMI Virtualization".
+ */
+#include "vlapic_svm_internal.h"
+
+#define ICR_LOW_STATUS (1u << 12)
+#define XAPIC_ICR_HIGH 0xFF000000u
+
+/* --- NMIs without vNMI: blocked from the injection to the IRET ---------------------------------------------------------------- */
+
+static bool uses_vnmi(const struct svm_cpu *state)
+{
+    return (state->features & VLAPIC_SVM_VNMI) != 0;
+}
+
+/* The IRET was intercepted before it was executed: it is over when RIP has moved. */
+static void look_for_iret(struct svm_cpu *state)
+{
+    if (state->iret_is_next && svm_get(state, VMCB_RIP) != state->iret_rip) {
+        state->iret_is_next = false;
+        state->nmi_blocked = false;
+    }
+}
+
+/* With vNMI hardware holds one pending besides the one in service; more of them are one. */
+static void give_to_vnmi(struct svm_cpu *state, struct vlapic_offer *offer)
+{
+    if (uses_vnmi(state)) {
+        state->v_nmi = state->v_nmi || offer->nmi;
+        if (offer->nmi) {
+            state->entry.injected = VLAPIC_SVM_INJECTED_NMI;
+        }
+        offer->nmi = false;
+    }
+}
+
+/* --- what the entry is to do ---------------------------------------------------------------------------------------------------- */
+
+static struct vlapic_offer make_offer(const struct svm_cpu *state, const struct vlapic_entry *entry)
+{
+    const struct vlapic_svm_guest *guest = &state->guest;
+
+    return (struct vlapic_offer){
+        .busy = guest->busy,
+        .open = (guest->rflags & RFLAGS_IF) != 0 && !guest->shadow,
+        .nmi_open = !guest->shadow && !state->nmi_blocked,
+        .nmi_again = !guest->shadow,
+        .nmi = guest->nmi,
+        .extint = guest->extint,
+        .vector = (int16_t)(svm_uses_avic(state) ? -1 : entry->deliverable),
+    };
+}
+
+/* AVIC knows no windows: while one is needed it is not used. */
+static bool needs_window(const struct svm_cpu *state)
+{
+    return (state->guest.extint && state->vm->ops.acknowledge_extint != NULL) || state->events.in_flight != 0;
+}
+
+static void update_features(struct svm_cpu *state)
+{
+    bool waits = needs_window(state);
+
+    if (waits != state->extint_waits || state->is_stale || !state->is_written ||
+        svm_inhibits(state) != state->inhibited) {
+        state->extint_waits = waits;
+        svm_update_features(state);
+    }
+}
+
+/* V_IRQ asks for the window; its vector is never delivered, because the intercept comes before. */
+static uint64_t window_bits(bool window)
+{
+    return window ? CONTROL_V_IRQ | CONTROL_V_PRIORITY | CONTROL_V_IGNORE_TPR : 0;
+}
+
+static void write_control(struct svm_cpu *state, bool window)
+{
+    const uint64_t ours = CONTROL_V_TPR | CONTROL_V_IRQ | CONTROL_V_PRIORITY | CONTROL_V_IGNORE_TPR | CONTROL_V_VECTOR |
+                          CONTROL_V_NMI;
+    uint64_t control = svm_get(state, VMCB_INTERRUPT_CONTROL) & ~ours;
+
+    control |= svm_page(state, VLAPIC_REG_TPR) >> 4 & CONTROL_V_TPR;
+    control |= window_bits(window) | (state->v_nmi ? CONTROL_V_NMI : 0);
+    svm_set(state, VMCB_INTERRUPT_CONTROL, control, CLEAN_CONTROL);
+}
+
+/* Something waits for TPR alone: the write that lets it through has to exit. */
+static bool waits_for_tpr(const struct svm_cpu *state, const struct vlapic_entry *entry)
+{
+    uint32_t pending = entry->pending / 16u;
+
+    return !svm_uses_avic(state) && !state->events.accepted && pending > entry->in_service / 16u &&
+           svm_page(state, VLAPIC_REG_TPR) / 16 >= pending;
+}
+
+static void write_intercepts(struct svm_cpu *state, bool window, bool cr8)
+{
+    uint32_t cr = svm_get32(state, VMCB_CR_INTERCEPTS) & ~(CR8_READ | CR8_WRITE);
+    uint32_t other = svm_get32(state, VMCB_INTERCEPTS3) & ~INTERCEPT_VINTR;
+
+    svm_set32(state, VMCB_CR_INTERCEPTS, cr | (cr8 ? CR8_WRITE : 0), CLEAN_INTERCEPTS);
+    other |= window ? INTERCEPT_VINTR : 0;
+    if (!uses_vnmi(state)) {
+        other = state->nmi_blocked && !state->iret_is_next ? other | INTERCEPT_IRET : other & ~INTERCEPT_IRET;
+    }
+    svm_set32(state, VMCB_INTERCEPTS3, other, CLEAN_INTERCEPTS);
+}
+
+static void inject(struct svm_cpu *state, const struct vlapic_plan *plan)
+{
+    if (plan->information == 0) {
+        return;
+    }
+    *(uint64_t *)(void *)(state->vmcb + VMCB_EVENT_INJECTION) = plan->information;
+    state->entry.injected = (enum vlapic_svm_injected)plan->what;
+    state->entry.vector = (uint8_t)plan->information;
+    if ((plan->information & VLAPIC_EVENT_TYPE) == VLAPIC_EVENT_TYPE_NMI && !uses_vnmi(state)) {
+        state->nmi_blocked = true;
+        state->iret_is_next = false;
+    }
+}
+
+/* An NMI that waits for the end of NMI blocking has the IRET intercept; for anything else the next instruction. */
+static void wait_for_nmi(struct svm_cpu *state, const struct vlapic_plan *plan)
+{
+    if (plan->nmi_window && (!state->nmi_blocked || state->iret_is_next)) {
+        state->entry.changes |= VLAPIC_SVM_SINGLE_STEP;
+    }
+}
+
+/* --- the page --------------------------------------------------------------------------------------------------------------------- */
+
+/* What guests may leave there without an exit, and what hardware may. Nobody else writes these. */
+static void tidy_page(struct svm_cpu *state)
+{
+    state->page[VLAPIC_REG_ICR_LOW / 4] &= ~ICR_LOW_STATUS;
+    if ((state->features & VLAPIC_SVM_AVIC) != 0) {
+        state->page[VLAPIC_REG_ICR_HIGH / 4] &= XAPIC_ICR_HIGH;
+    }
+    state->page[VLAPIC_REG_EOI / 4] = 0;
+    state->page[VLAPIC_REG_SELF_IPI / 4] = 0;
+}
+
+/* Written by MOV to CR8. TPR keeps its low bits unless it was. */
+static void take_v_tpr(struct svm_cpu *state)
+{
+    uint32_t v_tpr = (uint32_t)(svm_get(state, VMCB_INTERRUPT_CONTROL) & CONTROL_V_TPR);
+
+    if (svm_page(state, VLAPIC_REG_TPR) >> 4 != v_tpr) {
+        state->page[VLAPIC_REG_TPR / 4] = v_tpr << 4;
+    }
+}
+
+/* --- entry and exit ------------------------------------------------------------------------------------------------------------------ */
+
+void svm_enter(void *cpu_state, const struct vlapic_entry *entry)
+{
+    struct svm_cpu *state = cpu_state;
+    struct vlapic_offer offer;
+    struct vlapic_plan plan;
+
+    state->vmcb = state->vm->ops.vmcb(state->cookie);
+    look_for_iret(state);
+    update_features(state);
+    offer = make_offer(state, entry);
+    give_to_vnmi(state, &offer);
+    plan = vlapic_events_plan(&state->events, state->cpu, offer, state->vm->ops.acknowledge_extint);
+    inject(state, &plan);
+    wait_for_nmi(state, &plan);
+    write_control(state, plan.window);
+    write_intercepts(state, plan.window, waits_for_tpr(state, entry));
+    state->entry.features = state->features;
+    if (svm_uses_avic(state)) {
+        vlapic_shadow_keep(&state->shadow, state->page);
+        if (state->needs_flush) {
+            state->entry.changes |= VLAPIC_SVM_FLUSH_TLB;
+        }
+        svm_set_running(state, true, false);
+    }
+    state->needs_flush = false;
+}
+
+uint32_t svm_exit(void *cpu_state)
+{
+    struct svm_cpu *state = cpu_state;
+
+    state->v_nmi = (svm_get(state, VMCB_INTERRUPT_CONTROL) & CONTROL_V_NMI) != 0;
+    look_for_iret(state);
+    if (svm_uses_avic(state)) {
+        tidy_page(state);
+        svm_know(state->shared);
+        return VLAPIC_CHANGE_TPR | VLAPIC_CHANGE_ISR;
+    }
+    take_v_tpr(state);
+    return VLAPIC_CHANGE_TPR;
+}
+
+bool vlapic_svm_enter(struct vlapic_cpu *cpu, const struct vlapic_svm_guest *guest, struct vlapic_svm_entry *entry)
+{
+    struct svm_cpu *state = svm_of(cpu);
+    bool entered;
+
+    *entry = (struct vlapic_svm_entry){ 0 };
+    if (state == NULL) {
+        return false;
+    }
+    state->guest = *guest;
+    state->entry = *entry;
+    entered = vlapic_cpu_enter(cpu);
+    state->guest = (struct vlapic_svm_guest){ .busy = true }; /* an entry past this function injects nothing */
+    if (entered) {
+        *entry = state->entry;
+    }
+    return entered;
+}
+
+void vlapic_svm_cancel(struct vlapic_cpu *cpu)
+{
+    struct svm_cpu *state = svm_of(cpu);
+
+    if (state == NULL) {
+        return;
+    }
+    if (state->events.injected != 0) {
+        *(uint64_t *)(void *)(state->vmcb + VMCB_EVENT_INJECTION) = 0;
+    }
+    vlapic_cpu_exit(cpu);
+    vlapic_events_cancel(&state->events, cpu);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Posting into IRR of the backing page, and the owner's side of it. AMD APM 2, "AVIC Backing Page", "Doorbell Mechanism". The
+ * hand-overs are argued in docs/CONCURRENCY.md, section 7.
+ */
+#include "vlapic_svm_internal.h"
+
+static bool level_of(const struct svm_shared *shared, uint32_t vector)
+{
+    return (__atomic_load_n(&shared->level[vector / 64], __ATOMIC_SEQ_CST) >> (vector % 64) & 1) != 0;
+}
+
+static bool can_post(const struct svm_shared *shared, uint8_t vector, bool level)
+{
+    return __atomic_load_n(&shared->delivers, __ATOMIC_SEQ_CST) && level_of(shared, vector) == level;
+}
+
+/*
+ * While AVIC delivers, a vector in the trigger mode that TMR has goes into IRR, and the doorbell makes hardware look. Whether that holds is looked
+ * at again after the bit is set: if it changed meanwhile, the vector goes through the core's mailbox, too.
+ */
+enum vlapic_post svm_post(void *memory, uint8_t vector, bool level)
+{
+    struct svm_shared *shared = memory;
+    uint32_t bit = 1u << (vector % 32);
+    uint32_t old;
+
+    if (!can_post(shared, vector, level)) {
+        return VLAPIC_POST_DECLINE;
+    }
+    old = __atomic_fetch_or(&shared->page[VLAPIC_REG_IRR / 4 + vector / 32u * 4], bit, __ATOMIC_SEQ_CST);
+    if (!can_post(shared, vector, level)) {
+        return VLAPIC_POST_DECLINE;
+    }
+    return (old & bit) != 0 ? VLAPIC_POST_NONE : VLAPIC_POST_NOTIFY;
+}
+
+/* A doorbell for a vCPU that has left is lost: VMRUN looks at IRR anyway. */
+void svm_notify(void *memory)
+{
+    struct svm_shared *shared = memory;
+
+    shared->doorbell(shared->cookie, __atomic_load_n(&shared->host_id, __ATOMIC_SEQ_CST));
+}
+
+/* Before it sleeps: did hardware, or somebody who rang the bell, set a bit that the core has not seen? VMRUN looks by itself. */
+bool svm_pending(const void *memory)
+{
+    const struct svm_shared *shared = memory;
+    uint32_t unknown = 0;
+
+    if (!shared->asks) {
+        return false;
+    }
+    for (uint32_t w = 0; w < 8; w++) {
+        unknown |= svm_irr(shared, w) & ~shared->known[w];
+    }
+    return unknown != 0;
+}
+
+void svm_know(struct svm_shared *shared)
+{
+    for (uint32_t w = 0; w < 8; w++) {
+        shared->known[w] = svm_irr(shared, w);
+    }
+}
+
+/* What was posted is in IRR already: the core derives anew what follows from it. */
+bool svm_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
+{
+    (void)posted;
+    (void)level;
+    svm_know(((struct svm_cpu *)cpu_state)->shared);
+    return false;
+}
+
+/* Of the vCPUs of a VM that run on one processor, each has its own backing page behind the same guest-physical address. */
+void svm_load(void *cpu_state)
+{
+    ((struct svm_cpu *)cpu_state)->needs_flush = true;
+}
+
+void svm_put(void *cpu_state)
+{
+    svm_set_running(cpu_state, false, false);
+}
+
+/* IsRunning is cleared, by a locked operation, before IRR is looked at for the last time: who sets a bit after that finds it clear, and wakes. */
+void svm_block(void *cpu_state)
+{
+    struct svm_cpu *state = cpu_state;
+
+    svm_set_running(state, false, true);
+    state->shared->asks = (state->vm->features & (VLAPIC_SVM_AVIC | VLAPIC_SVM_X2AVIC)) != 0;
+}
+
+void svm_unblock(void *cpu_state)
+{
+    ((struct svm_cpu *)cpu_state)->shared->asks = false;
+}
+
+void svm_publish_levels(struct svm_cpu *state)
+{
+    for (uint32_t w = 0; w < 4; w++) {
+        uint64_t low = svm_page(state, VLAPIC_REG_TMR + 32 * w);
+        uint64_t high = svm_page(state, VLAPIC_REG_TMR + 32 * w + 16);
+
+        __atomic_store_n(&state->shared->level[w], high << 32 | low, __ATOMIC_SEQ_CST);
+    }
+}
