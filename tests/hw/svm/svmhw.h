@@ -70,9 +70,8 @@ enum svmhw_trace {
     SVMHW_TRACE_RUNNING_READ,   /**< a: i, b: 1 if IR was seen set. Before the doorbell, if any */
     SVMHW_TRACE_DOORBELL_SENT,  /**< a: host APIC ID */
     SVMHW_TRACE_DOORBELL_TAKEN, /**< at a boundary in guest mode */
-    SVMHW_TRACE_STALE_FIELD, /**< a: clean bit, b: VMCB offset. A cached copy is used that differs from the VMCB, the clean bit
-                                       being 1: software forgot to clear it */
-    SVMHW_TRACE_STALE_PAGE, /**< a: gpa, b: pa. A stale translation of the APIC page is used: software forgot to flush */
+    SVMHW_TRACE_STALE_FIELD, /**< a: clean bit, b: VMCB offset. A copy is used that differs from the VMCB: a forgotten clear */
+    SVMHW_TRACE_STALE_PAGE, /**< a: gpa, b: pa. A stale translation of the APIC page is used: a forgotten flush */
 };
 
 /** A nested translation. */
@@ -216,7 +215,8 @@ void svmhw_core_init(struct svmhw_core *core, const struct svmhw_machine *machin
 
 /**
  * VMRUN: loads the VMCB at \p vmcb_pa (4-KiB aligned), checks it, enters the guest, delivers EVENTINJ. Results: SVMHW_EXIT
- * (VMEXIT_INVALID, or an exit that interrupted the injection), SVMHW_EVENT (the injected one), SVMHW_DONE. What else is pending is taken by the next call.
+ * (VMEXIT_INVALID, or an exit that interrupted the injection), SVMHW_EVENT (the injected one), SVMHW_DONE. What else is pending is
+ * taken by the next call.
  * No more than SVMHW_VMCBS VMCBs can ever run on one core: abort() beyond. Reference 4.6 and 16.2.
  */
 struct svmhw_result svmhw_vmrun(struct svmhw_core *core, uint64_t vmcb_pa);
