@@ -261,12 +261,12 @@ static const struct {
     uint32_t msr;
     unsigned byte, read_bit;
 } map_rows[] = {
-    { 0x1B, 0x0006, 6 },       { 0x6E0, 0x01B8, 0 }, { 0x800, 0x0200, 0 }, { 0x802, 0x0200, 4 },
-    { 0x808, 0x0202, 0 },      { 0x80A, 0x0202, 4 }, { 0x80B, 0x0202, 6 }, { 0x80D, 0x0203, 2 },
-    { 0x80F, 0x0203, 6 },      { 0x810, 0x0204, 0 }, { 0x820, 0x0208, 0 }, { 0x828, 0x020A, 0 },
-    { 0x830, 0x020C, 0 },      { 0x832, 0x020C, 4 }, { 0x838, 0x020E, 0 }, { 0x839, 0x020E, 2 },
-    { 0x83E, 0x020F, 4 },      { 0x83F, 0x020F, 6 }, { 0x8FF, 0x023F, 6 }, { 0xC001011B, 0x1046, 6 },
-    { 0xC0010138, 0x104E, 0 },
+    { 0x1B, 0x0006, 6 },       { 0x6E0, 0x01B8, 0 },      { 0x800, 0x0200, 0 }, { 0x802, 0x0200, 4 },
+    { 0x808, 0x0202, 0 },      { 0x80A, 0x0202, 4 },      { 0x80B, 0x0202, 6 }, { 0x80D, 0x0203, 2 },
+    { 0x80F, 0x0203, 6 },      { 0x810, 0x0204, 0 },      { 0x820, 0x0208, 0 }, { 0x828, 0x020A, 0 },
+    { 0x830, 0x020C, 0 },      { 0x832, 0x020C, 4 },      { 0x838, 0x020E, 0 }, { 0x839, 0x020E, 2 },
+    { 0x83E, 0x020F, 4 },      { 0x83F, 0x020F, 6 },      { 0x8FF, 0x023F, 6 }, { 0xC001011B, 0x1046, 6 },
+    { 0xC0010138, 0x104E, 0 }, { 0xC0000080, 0x0820, 0 },
 };
 
 static void an_intercepted_msr_exits_before_anything_else(void **unused)
@@ -336,6 +336,19 @@ static void x2apic_msrs_are_the_hosts_without_x2avic(void **unused)
         rig_enter(0, false);
         assert_int_equal(svmhw_rdmsr(CORE, 0x802).happened, SVMHW_HOST_MSR);
         assert_int_equal(svmhw_wrmsr(CORE, 0x830, 0x40).happened, SVMHW_HOST_MSR);
+    }
+}
+
+static void msrs_beside_the_block_are_the_hosts_under_x2avic(void **unused)
+{
+    static const uint32_t msrs[] = { 0x1B, 0x6E0, 0x7FF, 0x900, 0xC0000080 };
+
+    (void)unused;
+    for (unsigned i = 0; i < COUNT(msrs); i++) {
+        rig_start(X2AVIC, 1);
+        rig_enter(0, false);
+        assert_int_equal(svmhw_rdmsr(CORE, msrs[i]).happened, SVMHW_HOST_MSR);
+        assert_int_equal(svmhw_wrmsr(CORE, msrs[i], 0).happened, SVMHW_HOST_MSR);
     }
 }
 
@@ -466,6 +479,7 @@ int main(void)
         cmocka_unit_test(msrs_outside_the_map_are_intercepted_with_msr_prot),
         cmocka_unit_test(cpl_comes_before_the_map),
         cmocka_unit_test(x2apic_msrs_are_the_hosts_without_x2avic),
+        cmocka_unit_test(msrs_beside_the_block_are_the_hosts_under_x2avic),
         cmocka_unit_test(a_missing_mapping_is_a_nested_page_fault),
         cmocka_unit_test(a_read_only_mapping_lets_reads_through),
         cmocka_unit_test(other_pages_are_ordinary),

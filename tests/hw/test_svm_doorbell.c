@@ -21,6 +21,7 @@ static void a_doorbell_to_a_core_that_has_left_is_lost_and_nothing_with_it(void 
     rig_enter(0, false);
     rig_expect_done(rig_send(0, 1u << 24, VECTOR)); /* its entry still says IR */
     assert_int_equal(rig.doorbells, 1);
+    assert_int_equal(rig_count(SVMHW_TRACE_DOORBELL_SENT), 1);
     assert_int_equal(rig_core(1)->bell, 0);
     rig_expect_done(rig_run(1, true)); /* VMRUN evaluates */
     rig_expect_event(svmhw_boundary(rig_core(1)), 0, VECTOR);
@@ -208,6 +209,37 @@ static void erratum_1235_sees_a_cleared_ir_once_more(void **unused)
     }
 }
 
+static void erratum_1235_remembers_each_target(void **unused)
+{
+    static const uint32_t ids[RIG_VCPUS] = { 0, 1, 9, 2, 511, 3 };
+
+    (void)unused;
+    rig_reset(X2AVIC);
+    rig.machine.options.erratum_1235 = true;
+    for (unsigned n = 0; n < RIG_VCPUS; n++) {
+        rig_vcpu(n, ids[n]);
+    }
+    for (unsigned seen = 1; seen < RIG_VCPUS; seen++) {
+        rig_enter(0, false);
+        rig_expect_done(rig_send(0, ids[seen], VECTOR));
+        for (unsigned n = 1; n < RIG_VCPUS; n++) {
+            rig_entry(ids[n], rig_entry_of(n, false));
+        }
+        for (unsigned n = 1; n < RIG_VCPUS; n++) {
+            struct svmhw_result result = rig_send(0, ids[n], VECTOR);
+
+            assert_int_equal(result.happened, n == seen ? SVMHW_DONE : SVMHW_EXIT);
+            if (n != seen) {
+                rig_enter(0, false);
+            }
+        }
+        for (unsigned n = 1; n < RIG_VCPUS; n++) {
+            rig_entry(ids[n], rig_entry_of(n, true));
+        }
+        rig_leave(0);
+    }
+}
+
 static void erratum_1235_is_avoided_by_never_setting_ir(void **unused)
 {
     (void)unused;
@@ -365,6 +397,7 @@ int main(void)
         cmocka_unit_test(irr_is_there_before_ir_is_read),
         cmocka_unit_test(a_target_that_wakes_concurrently_gets_a_doorbell_instead),
         cmocka_unit_test(erratum_1235_sees_a_cleared_ir_once_more),
+        cmocka_unit_test(erratum_1235_remembers_each_target),
         cmocka_unit_test(erratum_1235_is_avoided_by_never_setting_ir),
         cmocka_unit_test(the_iommu_posts_into_the_page_of_the_entry),
         cmocka_unit_test(threads_lose_no_interrupt),

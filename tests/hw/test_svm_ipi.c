@@ -132,6 +132,22 @@ static void xavic_ipis_reach_whom_the_tables_name(void **unused)
     }
 }
 
+static void every_vector_arrives(void **unused)
+{
+    (void)unused;
+    for (unsigned vector = 0; vector < 256; vector++) {
+        for (unsigned own = 0; own < 2; own++) {
+            struct svmhw_result result;
+
+            start_flat(0);
+            rig_enter(0, false);
+            result = own ? rig_send(0, 0, TO_SELF | vector) : rig_send(0, 3u << 24, vector);
+            assert_int_equal(result.happened, vector < 16 ? SVMHW_EXIT : SVMHW_DONE);
+            assert_int_equal(rig_only_irr(own ? 0 : 3), vector < 16 ? RIG_NONE : vector);
+        }
+    }
+}
+
 static void a_doorbell_goes_to_the_core_of_the_entry(void **unused)
 {
     (void)unused;
@@ -477,6 +493,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(xavic_ipis_reach_whom_the_tables_name),
+        cmocka_unit_test(every_vector_arrives),
         cmocka_unit_test(a_doorbell_goes_to_the_core_of_the_entry),
         cmocka_unit_test(a_directed_ipi_to_an_entry_that_is_not_valid_is_id_2),
         cmocka_unit_test(broadcasts_skip_entries_that_are_not_valid),

@@ -211,6 +211,16 @@ static struct svmhw_result open_gif(void)
     rig_expect_done(svmhw_clgi(CORE));
     return svmhw_stgi(CORE);
 }
+static struct svmhw_result close_gif(void)
+{
+    rig_expect_done(svmhw_clgi(CORE));
+    CORE->v_gif = true; /* without the edge that STGI is */
+    return svmhw_nop(CORE);
+}
+static struct svmhw_result open_gif_twice(void)
+{
+    return svmhw_stgi(CORE);
+}
 static struct svmhw_result open_if(void)
 {
     rig_expect_done(svmhw_cli(CORE));
@@ -227,8 +237,9 @@ static void evaluation_points_see_a_silent_store(void **unused)
     static const struct {
         struct svmhw_result (*play)(void);
         bool looks;
-    } rows[] = { { open_nothing, false }, { write_tpr, true }, { write_cr8, true }, { write_eoi, true },
-                 { self_ipi, true },      { open_gif, true },  { open_if, true },   { open_shadow, true } };
+    } rows[] = { { open_nothing, false }, { write_tpr, true },  { write_cr8, true },       { write_eoi, true },
+                 { self_ipi, true },      { close_gif, false }, { open_gif_twice, false }, { open_gif, true },
+                 { open_if, true },       { open_shadow, true } };
 
     (void)unused;
     for (BOTH_MODES(mode)) {
@@ -412,6 +423,7 @@ static void a_doorbell_ends_an_unintercepted_hlt(void **unused)
         assert_int_equal(svmhw_boundary(CORE).happened, SVMHW_HALTED);
         svmhw_doorbell_arrives(CORE);
         assert_int_equal(svmhw_boundary(CORE).happened, enabled ? SVMHW_EVENT : SVMHW_HALTED);
+        assert_int_equal(svmhw_nop(CORE).happened, enabled ? SVMHW_DONE : SVMHW_HALTED);
     }
 }
 

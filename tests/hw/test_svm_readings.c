@@ -636,8 +636,8 @@ static void a26_other_widths(void **unused)
 {
     static const struct {
         unsigned offset, bytes;
-    } rows[] = { { 0x080, 1 }, { 0x080, 2 }, { 0x080, 8 }, { 0x081, 1 },
-                 { 0x082, 4 }, { 0x084, 4 }, { 0x08C, 4 }, { 0x30C, 4 } };
+    } rows[] = { { 0x080, 1 }, { 0x080, 2 }, { 0x080, 8 }, { 0x081, 1 }, { 0x082, 4 },
+                 { 0x084, 4 }, { 0x08C, 4 }, { 0x30C, 4 }, { 0xF84, 4 } };
 
     (void)unused;
     for (unsigned i = 0; i < COUNT(rows); i++) {

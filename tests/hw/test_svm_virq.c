@@ -199,8 +199,36 @@ static void which_if_masks_a_physical_interrupt(void **unused)
             assert_int_equal(result.happened, SVMHW_PHYSICAL);
             assert_int_equal(result.physical, SVMHW_PHYSICAL_INTR);
             assert_int_equal(result.vector, 0x77);
+            assert_false(CORE->interrupts_enabled); /* its gate was the guest's */
         }
     }
+}
+
+static void a_shadow_holds_the_interrupt_that_the_guest_would_take(void **unused)
+{
+    (void)unused;
+    start(0);
+    rig_no_intercept(0, 0x60);
+    rig_put(0, SHADOW, 8, 1);
+    svmhw_physical_raise(CORE, SVMHW_PHYSICAL_INTR, 0x77);
+    rig_expect_done(rig_run(0, true));
+    rig_expect_done(svmhw_nop(CORE));
+    assert_int_equal(svmhw_boundary(CORE).happened, SVMHW_PHYSICAL);
+    rig_expect_done(svmhw_sti(CORE));
+    svmhw_physical_raise(CORE, SVMHW_PHYSICAL_SMI, 0);
+    assert_int_equal(svmhw_boundary(CORE).physical, SVMHW_PHYSICAL_SMI);
+    assert_false(CORE->shadow);
+}
+
+static void an_unintercepted_event_ends_hlt(void **unused)
+{
+    (void)unused;
+    start(V_MASKING);
+    rig_enter(0, true);
+    rig_expect_done(svmhw_hlt(CORE));
+    svmhw_physical_raise(CORE, SVMHW_PHYSICAL_SMI, 0);
+    assert_int_equal(svmhw_boundary(CORE).happened, SVMHW_PHYSICAL);
+    rig_expect_done(svmhw_nop(CORE));
 }
 
 static void the_physical_tpr_always_masks(void **unused)
@@ -481,6 +509,7 @@ static void v_irq_ends_an_unintercepted_hlt(void **unused)
     assert_int_equal(svmhw_nop(CORE).happened, SVMHW_HALTED);
     CORE->v_irq = true;
     rig_expect_event(svmhw_boundary(CORE), 0, 0x55);
+    rig_expect_done(svmhw_boundary(CORE)); /* awake */
     rig_leave(0);
     assert_int_equal(rig_get(0, RIP, 8), RIP_AT + 3);
 }
@@ -545,6 +574,8 @@ int main(void)
         cmocka_unit_test(the_window_opens_before_delivery),
         cmocka_unit_test(no_window_while_the_priority_is_blocked),
         cmocka_unit_test(which_if_masks_a_physical_interrupt),
+        cmocka_unit_test(a_shadow_holds_the_interrupt_that_the_guest_would_take),
+        cmocka_unit_test(an_unintercepted_event_ends_hlt),
         cmocka_unit_test(the_physical_tpr_always_masks),
         cmocka_unit_test(physical_events_win_in_their_order),
         cmocka_unit_test(init_without_intercept_can_become_sx),

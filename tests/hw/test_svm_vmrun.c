@@ -25,6 +25,12 @@ static const struct check checks[] = {
     { "MAX_INDEX 4095 in x2AVIC with the extension", X2AVIC, PHYSICAL, 8, PA(PAGE_PHYSICAL) | 4095, true },
     { "no physical table", XAVIC, PHYSICAL, 8, 254, false },
     { "physical table beyond the range", XAVIC, PHYSICAL, 8, UINT64_C(0x000FFFFFFF000000) | 254, false },
+    { "a physical table of eight pages, seven of which are there", X2AVIC, PHYSICAL, 8, PA(RIG_PAGES - 7) | 4095,
+      false },
+    { "a physical table of eight pages, all there", X2AVIC, PHYSICAL, 8, PA(RIG_PAGES - 8) | 4095, true },
+    { "a physical table of seven pages, all there", X2AVIC, PHYSICAL, 8, PA(RIG_PAGES - 7) | 0xDFF, true },
+    { "a physical table of one page, at the end", XAVIC, PHYSICAL, 8, PA(RIG_PAGES - 1) | 254, true },
+    { "the second page of MSRPM is not there", PLAIN, MSRPM, 8, PA(RIG_PAGES - 1), false },
     { "no backing page", XAVIC, BACKING, 8, 0, false },
     { "no backing page in x2AVIC", X2AVIC, BACKING, 8, 0, false },
     { "no logical table", XAVIC, LOGICAL, 8, 0, false },
@@ -37,6 +43,9 @@ static const struct check checks[] = {
     { "ASID 0", PLAIN, ASID, 4, 0, false },
     { "no VMRUN intercept", PLAIN, WORD4, 4, 0, false },
     { "MSRPM beyond the range", PLAIN, MSRPM, 8, UINT64_C(0x000FFFFFFFFFF000), false },
+    { "MSRPM that ends at the range", PLAIN, MSRPM, 8, UINT64_C(0x000FFFFFFFFFE000), false }, /* no memory there */
+    { "IOPM that ends at the range", PLAIN, IOPM, 8, UINT64_C(0x000FFFFFFFFFD000), true },
+    { "IOPM whose third page is beyond the range", PLAIN, IOPM, 8, UINT64_C(0x000FFFFFFFFFE000), false },
     { "IOPM beyond the range", PLAIN, IOPM, 8, UINT64_C(0x000FFFFFFFFFF000), false },
     { "IOPM whose low bits are ignored", PLAIN, IOPM, 8, PA(PAGE_IOPM) | 0xFFF, true },
     { "N_CR3 beyond the range", PLAIN, N_CR3, 8, BIT(52), false },
@@ -51,6 +60,7 @@ static const struct check checks[] = {
     { "EVENTINJ type 7", PLAIN, EVENTINJ, 8, BIT(31) | 7 << 8 | 0x40, false },
     { "EVENTINJ type 7 without V", PLAIN, EVENTINJ, 8, 7 << 8 | 0x40, true },
     { "EVENTINJ exception 2", PLAIN, EVENTINJ, 8, BIT(31) | 3 << 8 | 2, false },
+    { "EVENTINJ exception 31", PLAIN, EVENTINJ, 8, BIT(31) | 3 << 8 | 31, true },
     { "EVENTINJ exception 32", PLAIN, EVENTINJ, 8, BIT(31) | 3 << 8 | 32, false },
     { "reserved bits of 060h", PLAIN, VINTR, 8, UINT64_C(0xFFFFFF0038E0E4F0), true },
     { "reserved bits of 098h", XAVIC, BAR, 8, UINT64_C(0xFFF0000000000FFF) | APIC_GPA, true },
@@ -66,7 +76,7 @@ static void vmrun_refuses_what_the_checks_name(void **unused)
         rig_start(c->mode, 1);
         rig_put(0, c->offset, c->bytes, c->value);
         result = rig_run(0, false);
-        if ((result.happened != SVMHW_EXIT) != c->legal) {
+        if ((result.happened == SVMHW_EXIT) == c->legal) {
             print_error("%s\n", c->what);
         }
         assert_int_equal(result.happened != SVMHW_EXIT, c->legal);
@@ -107,6 +117,10 @@ static void vmrun_refuses_combinations(void **unused)
     rig.not_owned = true;
     expect_invalid();
     rig.not_owned = false;
+    rig_expect_done(rig_run(0, false));
+    rig_leave(0);
+    rig.not_owned = true;
+    rig.machine.callbacks.hypervisor_owned = NULL;
     rig_expect_done(rig_run(0, false));
 
     rig_start(PLAIN, 1);
@@ -214,6 +228,42 @@ static void an_injection_that_an_exit_interrupts_is_reported(void **unused)
         rig_expect_done(rig_run(0, true));
         rig_leave(0);
         assert_int_equal(rig_get(0, INTINFO, 8), 0);
+    }
+}
+
+static void an_interruption_is_over_after_one_delivery(void **unused)
+{
+    (void)unused;
+    for (unsigned a3 = 0; a3 < 2; a3++) {
+        rig_start(XAVIC, 1);
+        rig.machine.readings.play[3] = (uint8_t)a3;
+        rig_set_vector(0, 0x200, 0x90);
+        rig_expect_done(rig_run(0, true));
+        svmhw_interrupt_next_delivery(rig_core(0), 0x400, 0, 0);
+        assert_int_equal(svmhw_boundary(rig_core(0)).code, 0x400);
+        rig_set_vector(0, 0x200, 0xA0);
+        rig_expect_done(rig_run(0, true));
+        rig_expect_event(svmhw_boundary(rig_core(0)), 0, 0xA0);
+    }
+}
+
+static void deliveries_and_exits_are_traced(void **unused)
+{
+    (void)unused;
+    rig_start(XAVIC, 1);
+    rig_set_vector(0, 0x200, 0x90);
+    rig_expect_done(rig_run(0, true));
+    rig_expect_event(svmhw_boundary(rig_core(0)), 0, 0x90);
+    rig_leave(0);
+    static const struct rig_event expected[] = { { SVMHW_TRACE_VMRUN, PA(PAGE_VMCB), 0 },
+                                                 { SVMHW_TRACE_EVALUATE, 0x90, 0 },
+                                                 { SVMHW_TRACE_DELIVER, 0x90, 0 },
+                                                 { SVMHW_TRACE_EXIT, 0x61, 0 } };
+    assert_int_equal(rig.events, COUNT(expected));
+    for (unsigned i = 0; i < COUNT(expected); i++) {
+        assert_int_equal(rig.event[i].what, expected[i].what);
+        assert_int_equal(rig.event[i].a, expected[i].a);
+        assert_int_equal(rig.event[i].b, expected[i].b);
     }
 }
 
@@ -588,6 +638,8 @@ int main(void)
         cmocka_unit_test(an_invalid_vmcb_leaves_the_guest_as_it_was),
         cmocka_unit_test(injection_ignores_if_tpr_and_shadow),
         cmocka_unit_test(an_injection_that_an_exit_interrupts_is_reported),
+        cmocka_unit_test(an_interruption_is_over_after_one_delivery),
+        cmocka_unit_test(deliveries_and_exits_are_traced),
         cmocka_unit_test(injection_comes_before_what_is_pending),
         cmocka_unit_test(an_exit_writes_back_what_the_table_names),
         cmocka_unit_test(disabled_features_are_not_written_back),
