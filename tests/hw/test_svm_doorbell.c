@@ -143,6 +143,7 @@ static void ir_is_read_after_irr_is_written(void **unused)
         result = rig_send(0, 1u << 24, VECTOR);
         assert_int_equal(result.happened, rows[i].exits ? SVMHW_EXIT : SVMHW_DONE);
         assert_int_equal(rig.doorbells, !rows[i].exits);
+        assert_int_equal(rig_count(SVMHW_TRACE_RUNNING_READ), 1);
         assert_int_equal(rig_only_irr(1), VECTOR);
     }
 }

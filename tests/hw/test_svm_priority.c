@@ -267,13 +267,16 @@ static void vmrun_evaluates_without_a_bell(void **unused)
 static void a_vector_that_was_taken_back_is_not_delivered(void **unused)
 {
     (void)unused;
-    start(XAVIC);
-    rig_set_vector(0, 0x200, 0x41);
-    rig_enter(0, false);
-    rig_set_reg(0, 0x220, 0);
-    rig_expect_done(svmhw_popf(CORE, true));
-    rig_expect_done(svmhw_boundary(CORE));
-    assert_int_equal(rig_reg(0, 0x0A0), 0);
+    for (unsigned a21 = 0; a21 < 2; a21++) { /* also if it was recognised before */
+        start(XAVIC);
+        rig.machine.readings.play[21] = (uint8_t)a21;
+        rig_set_vector(0, 0x200, 0x41);
+        rig_enter(0, false);
+        rig_set_reg(0, 0x220, 0);
+        rig_expect_done(svmhw_popf(CORE, true));
+        rig_expect_done(svmhw_boundary(CORE));
+        assert_int_equal(rig_reg(0, 0x0A0), 0);
+    }
 }
 
 /* ---- EOI: reference 6.3 ---- */

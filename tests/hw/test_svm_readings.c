@@ -470,6 +470,9 @@ static void a19_width_of_the_doorbell_value(void **unused)
         { 0x12, { 0x12, 0x12, 0x12 } },
         { 0x123, { 0x123, UINT64_MAX, 0x123 } },
         { 0x12345678, { 0x12345678, UINT64_MAX, 0x678 } },
+        { 0xFFFFFFFF, { 0xFFFFFFFF, UINT64_MAX, 0xFFF } },
+        { BIT(63) | 0xFF, { UINT64_MAX, UINT64_MAX, 0xFF } },
+        { 0xFF, { 0xFF, 0xFF, 0xFF } },
         { BIT(32) | 0x12, { UINT64_MAX, UINT64_MAX, 0x12 } },
     };
 

@@ -382,10 +382,13 @@ static void cr8_is_for_cpl_0(void **unused)
     start(V_MASKING);
     rig_intercept(0, 0x08);
     rig_intercept(0, 0x18);
-    rig_put(0, CPL, 1, 3);
-    rig_enter(0, false);
-    assert_int_equal(svmhw_cr8_read(CORE, 0).happened, SVMHW_GP);
-    assert_int_equal(svmhw_cr8_write(CORE, 0, 0).happened, SVMHW_GP);
+    for (unsigned cpl = 1; cpl <= 3; cpl++) {
+        rig_put(0, CPL, 1, cpl);
+        rig_enter(0, false);
+        assert_int_equal(svmhw_cr8_read(CORE, 0).happened, SVMHW_GP);
+        assert_int_equal(svmhw_cr8_write(CORE, 0, 0).happened, SVMHW_GP);
+        rig_leave(0);
+    }
 }
 
 /* ---- vNMI: reference 3.5 ---- */
@@ -454,6 +457,17 @@ static void an_injected_nmi_masks_only_with_v_nmi(void **unused)
         rig_leave(0);
         assert_int_equal(rig_get(0, VINTR, 8) & V_NMI_MASK, enabled ? V_NMI_MASK : 0);
     }
+}
+
+static void an_interrupted_injection_of_an_nmi_is_saved_unmasked(void **unused)
+{
+    (void)unused;
+    start(V_MASKING | V_NMI_ENABLE);
+    rig_put(0, EVENTINJ, 8, BIT(31) | 2 << 8);
+    svmhw_interrupt_next_delivery(CORE, 0x400, 0, 0);
+    assert_int_equal(rig_run(0, false).code, 0x400);
+    assert_int_equal(rig_get(0, INTINFO, 8), BIT(31) | 2 << 8);
+    assert_int_equal(rig_get(0, VINTR, 8) & V_NMI_MASK, 0);
 }
 
 /* ---- virtual GIF ---- */
@@ -591,6 +605,7 @@ int main(void)
         cmocka_unit_test(an_intercepted_iret_keeps_blocking),
         cmocka_unit_test(an_interrupted_v_nmi_is_saved_unmasked),
         cmocka_unit_test(an_injected_nmi_masks_only_with_v_nmi),
+        cmocka_unit_test(an_interrupted_injection_of_an_nmi_is_saved_unmasked),
         cmocka_unit_test(stgi_and_clgi_move_the_virtual_gif),
         cmocka_unit_test(intercepted_instructions_exit_with_nrip),
         cmocka_unit_test(v_irq_ends_an_unintercepted_hlt),

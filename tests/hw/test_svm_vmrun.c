@@ -4,6 +4,8 @@
  */
 #include "svm_rig.h"
 
+#define CORE rig_core(0)
+
 /* ---- consistency checks: reference 4.6, 2.4 ---- */
 
 struct check {
@@ -82,7 +84,7 @@ static void vmrun_refuses_what_the_checks_name(void **unused)
         assert_int_equal(result.happened != SVMHW_EXIT, c->legal);
         if (!c->legal) {
             assert_int_equal(rig_get(0, EXITCODE, 8), INVALID);
-            assert_int_equal(svmhw_boundary(rig_core(0)).happened, SVMHW_NOT_IN_GUEST);
+            assert_int_equal(svmhw_boundary(CORE).happened, SVMHW_NOT_IN_GUEST);
         }
     }
 }
@@ -124,7 +126,7 @@ static void vmrun_refuses_combinations(void **unused)
     rig_expect_done(rig_run(0, false));
 
     rig_start(PLAIN, 1);
-    rig_core(0)->host_paging = false;
+    CORE->host_paging = false;
     expect_invalid();
 
     rig_start(X2AVIC, 1);
@@ -200,7 +202,7 @@ static void injection_ignores_if_tpr_and_shadow(void **unused)
         rig_put(0, VINTR, 8, V_MASKING | 0xF);
         rig_put(0, SHADOW, 8, 1);
         rig_expect_event(rig_run(0, false), rows[i].type, rows[i].vector);
-        assert_int_equal(svmhw_boundary(rig_core(0)).happened, SVMHW_DONE);
+        assert_int_equal(svmhw_boundary(CORE).happened, SVMHW_DONE);
         rig_leave(0);
         assert_int_equal(rig_get(0, EVENTINJ, 8) & BIT(31), 0);
         assert_int_equal(rig_get(0, INTINFO, 8), 0);
@@ -219,7 +221,7 @@ static void an_injection_that_an_exit_interrupts_is_reported(void **unused)
 
         rig_start(XAVIC, 1);
         rig_put(0, EVENTINJ, 8, events[i]);
-        svmhw_interrupt_next_delivery(rig_core(0), 0x400, 0x100000004, 0x5000);
+        svmhw_interrupt_next_delivery(CORE, 0x400, 0x100000004, 0x5000);
         result = rig_run(0, true);
         rig_expect_exit(0, result, 0x400, 0x100000004, 0x5000, 0);
         assert_int_equal(rig_get(0, INTINFO, 8), events[i]);
@@ -239,11 +241,11 @@ static void an_interruption_is_over_after_one_delivery(void **unused)
         rig.machine.readings.play[3] = (uint8_t)a3;
         rig_set_vector(0, 0x200, 0x90);
         rig_expect_done(rig_run(0, true));
-        svmhw_interrupt_next_delivery(rig_core(0), 0x400, 0, 0);
-        assert_int_equal(svmhw_boundary(rig_core(0)).code, 0x400);
+        svmhw_interrupt_next_delivery(CORE, 0x400, 0, 0);
+        assert_int_equal(svmhw_boundary(CORE).code, 0x400);
         rig_set_vector(0, 0x200, 0xA0);
         rig_expect_done(rig_run(0, true));
-        rig_expect_event(svmhw_boundary(rig_core(0)), 0, 0xA0);
+        rig_expect_event(svmhw_boundary(CORE), 0, 0xA0);
     }
 }
 
@@ -253,7 +255,7 @@ static void deliveries_and_exits_are_traced(void **unused)
     rig_start(XAVIC, 1);
     rig_set_vector(0, 0x200, 0x90);
     rig_expect_done(rig_run(0, true));
-    rig_expect_event(svmhw_boundary(rig_core(0)), 0, 0x90);
+    rig_expect_event(svmhw_boundary(CORE), 0, 0x90);
     rig_leave(0);
     static const struct rig_event expected[] = { { SVMHW_TRACE_VMRUN, PA(PAGE_VMCB), 0 },
                                                  { SVMHW_TRACE_EVALUATE, 0x90, 0 },
@@ -278,9 +280,9 @@ static void injection_comes_before_what_is_pending(void **unused)
     assert_true(rig_vector(0, 0x200, 0x90));
     assert_false(rig_vector(0, 0x100, 0x41));
     assert_int_equal(rig_reg(0, 0x0A0), 0);
-    rig_expect_done(svmhw_nop(rig_core(0))); /* the gate cleared IF */
-    rig_expect_done(svmhw_iret(rig_core(0), true));
-    rig_expect_event(svmhw_boundary(rig_core(0)), 0, 0x90);
+    rig_expect_done(svmhw_nop(CORE)); /* the gate cleared IF */
+    rig_expect_done(svmhw_iret(CORE, true));
+    rig_expect_event(svmhw_boundary(CORE), 0, 0x90);
 }
 
 /* ---- write-back: reference 2.2, 2.5, 16.2 ---- */
@@ -295,8 +297,8 @@ static void an_exit_writes_back_what_the_table_names(void **unused)
     rig_put(0, VINTR, 8, fixed | V_IRQ | 3);
     rig_put(0, SHADOW, 8, UINT64_C(0xFF00) | 2);
     rig_enter(0, false);
-    rig_expect_done(svmhw_cr8_write(rig_core(0), 0, 7));
-    rig_expect_done(svmhw_sti(rig_core(0)));
+    rig_expect_done(svmhw_cr8_write(CORE, 0, 7));
+    rig_expect_done(svmhw_sti(CORE));
     rig_leave(0);
     assert_int_equal(rig_get(0, VINTR, 8), fixed | V_IRQ | 7);
     assert_int_equal(rig_get(0, SHADOW, 8), 0xFF01);
@@ -305,7 +307,7 @@ static void an_exit_writes_back_what_the_table_names(void **unused)
 
     rig_put(0, SHADOW, 8, 0);
     rig_expect_done(rig_run(0, true));
-    rig_expect_event(svmhw_boundary(rig_core(0)), 0, 0x61);
+    rig_expect_event(svmhw_boundary(CORE), 0, 0x61);
     rig_leave(0);
     assert_int_equal(rig_get(0, VINTR, 8), fixed | 7);
     assert_int_equal(rig_get(0, RFLAGS, 8), 0x2);
@@ -317,9 +319,9 @@ static void disabled_features_are_not_written_back(void **unused)
     rig_start(PLAIN, 1);
     rig_set_bits(0, VINTR, V_NMI | V_NMI_MASK | V_GIF);
     rig_enter(0, false);
-    rig_expect_done(svmhw_iret(rig_core(0), false));
-    rig_expect_done(svmhw_clgi(rig_core(0)));
-    rig_expect_done(svmhw_stgi(rig_core(0)));
+    rig_expect_done(svmhw_iret(CORE, false));
+    rig_expect_done(svmhw_clgi(CORE));
+    rig_expect_done(svmhw_stgi(CORE));
     rig_leave(0);
     assert_int_equal(rig_get(0, VINTR, 8), V_MASKING | V_NMI | V_NMI_MASK | V_GIF);
 }
@@ -357,8 +359,8 @@ static void nrip_is_written_on_instruction_intercepts_alone(void **unused)
     rig_intercept(0, 0x78);
     rig_put(0, NRIP, 8, 0x1234);
     rig_enter(0, false);
-    rig_core(0)->instruction_length = 1;
-    rig_expect_exit(0, svmhw_hlt(rig_core(0)), 0x78, 0, 0, 0);
+    CORE->instruction_length = 1;
+    rig_expect_exit(0, svmhw_hlt(CORE), 0x78, 0, 0, 0);
     assert_int_equal(rig_get(0, NRIP, 8), RIP_AT + 1);
     rig_expect_done(rig_run(0, false));
     rig_leave(0);
@@ -367,7 +369,7 @@ static void nrip_is_written_on_instruction_intercepts_alone(void **unused)
     rig.machine.capabilities.nrip_save = false;
     rig_put(0, NRIP, 8, 0x1234);
     rig_expect_done(rig_run(0, false));
-    rig_expect_exit(0, svmhw_hlt(rig_core(0)), 0x78, 0, 0, 0);
+    rig_expect_exit(0, svmhw_hlt(CORE), 0x78, 0, 0, 0);
     assert_int_equal(rig_get(0, NRIP, 8), 0x1234);
 }
 
@@ -465,8 +467,8 @@ static void what_hardware_wrote_back_is_not_stale(void **unused)
     rig_start(PLAIN, 1);
     rig_put(0, VINTR, 8, V_MASKING | V_IRQ | V_PRIO(8) | V_VECTOR(0x80) | 2);
     rig_expect_done(rig_run(0, true));
-    rig_expect_event(svmhw_boundary(rig_core(0)), 0, 0x80);
-    rig_expect_done(svmhw_cr8_write(rig_core(0), 0, 9));
+    rig_expect_event(svmhw_boundary(CORE), 0, 0x80);
+    rig_expect_done(svmhw_cr8_write(CORE, 0, 9));
     rig_leave(0);
     rig_put(0, CLEAN, 4, UINT32_C(0xFFFFFFFF));
     rig_enter(0, true);
@@ -485,7 +487,7 @@ static void a_v_irq_set_with_bit_3_clean_is_not_seen(void **unused)
         rig_set_bits(0, VINTR, V_IRQ | V_PRIO(8) | V_VECTOR(0x80));
         rig_put(0, CLEAN, 4, clean ? BIT(3) : 0);
         rig_expect_done(rig_run(0, true));
-        assert_int_equal(svmhw_boundary(rig_core(0)).happened, clean ? SVMHW_DONE : SVMHW_EVENT);
+        assert_int_equal(svmhw_boundary(CORE).happened, clean ? SVMHW_DONE : SVMHW_EVENT);
     }
 }
 
@@ -548,7 +550,7 @@ static void msrpm_contents_are_cached_if_that_is_played(void **unused)
             rig_msr_intercept(0x202, 0);
             rig_put(0, CLEAN, 4, clean ? 0x1FFF : 0);
             rig_enter(0, false);
-            result = svmhw_rdmsr(rig_core(0), 0x808);
+            result = svmhw_rdmsr(CORE, 0x808);
             assert_int_equal(result.happened, stale ? SVMHW_DONE : SVMHW_EXIT);
             assert_int_equal(rig_count(SVMHW_TRACE_STALE_FIELD), stale);
         }
@@ -570,7 +572,7 @@ static void a_vcpu_that_follows_another_of_its_vm_has_to_flush(void **unused)
 
         rig_start(XAVIC, 5);
         rig_enter(0, false);
-        rig_expect_done(svmhw_mmio_write(rig_core(0), APIC_GPA + 0x80, 4, 0x20));
+        rig_expect_done(svmhw_mmio_write(CORE, APIC_GPA + 0x80, 4, 0x20));
         rig_leave(0);
         rig_put(4, TLB_CONTROL, 1, rows[i].tlb_control);
         rig_enter(4, false); /* on core 0 as well */
@@ -589,13 +591,13 @@ static void turning_avic_off_or_on_has_to_flush(void **unused)
 
         rig_start(XAVIC, 1);
         rig_enter(0, false);
-        rig_expect_done(svmhw_mmio_read(rig_core(0), APIC_GPA + 0x20, 4));
+        rig_expect_done(svmhw_mmio_read(CORE, APIC_GPA + 0x20, 4));
         rig_leave(0);
         rig_clear_bits(0, VINTR, AVIC_ON);
         rig_put(0, TLB_CONTROL, 1, flush ? 3 : 0);
         rig.apic_unmapped = true;
         rig_enter(0, false);
-        result = svmhw_mmio_read(rig_core(0), APIC_GPA + 0x20, 4);
+        result = svmhw_mmio_read(CORE, APIC_GPA + 0x20, 4);
         if (flush) {
             rig_expect_exit(0, result, 0x400, BIT(32) | 4, APIC_GPA + 0x20, 0);
         } else {
@@ -608,12 +610,12 @@ static void turning_avic_off_or_on_has_to_flush(void **unused)
         rig.apic_unmapped = false;
         rig_put(0, TLB_CONTROL, 1, 3);
         rig_enter(0, false);
-        assert_int_equal(svmhw_mmio_read(rig_core(0), APIC_GPA + 0x20, 4).address, PA(PAGE_FRAME) + 0x20);
+        assert_int_equal(svmhw_mmio_read(CORE, APIC_GPA + 0x20, 4).address, PA(PAGE_FRAME) + 0x20);
         rig_leave(0);
         rig_set_bits(0, VINTR, AVIC_ON);
         rig_put(0, TLB_CONTROL, 1, flush ? 3 : 0);
         rig_enter(0, false);
-        assert_int_equal(svmhw_mmio_read(rig_core(0), APIC_GPA + 0x20, 4).happened, flush ? SVMHW_DONE : SVMHW_MEMORY);
+        assert_int_equal(svmhw_mmio_read(CORE, APIC_GPA + 0x20, 4).happened, flush ? SVMHW_DONE : SVMHW_MEMORY);
     }
 }
 
@@ -621,12 +623,38 @@ static void calls_in_host_mode_do_nothing(void **unused)
 {
     (void)unused;
     rig_start(XAVIC, 1);
-    assert_int_equal(svmhw_nop(rig_core(0)).happened, SVMHW_NOT_IN_GUEST);
-    assert_int_equal(svmhw_stgi(rig_core(0)).happened, SVMHW_NOT_IN_GUEST);
-    assert_int_equal(svmhw_rdmsr(rig_core(0), 0x802).happened, SVMHW_NOT_IN_GUEST);
-    assert_int_equal(svmhw_mmio_read(rig_core(0), APIC_GPA, 4).happened, SVMHW_NOT_IN_GUEST);
-    assert_int_equal(svmhw_cr8_write(rig_core(0), 0, 1).happened, SVMHW_NOT_IN_GUEST);
+    assert_int_equal(svmhw_nop(CORE).happened, SVMHW_NOT_IN_GUEST);
+    assert_int_equal(svmhw_stgi(CORE).happened, SVMHW_NOT_IN_GUEST);
+    assert_int_equal(svmhw_rdmsr(CORE, 0x802).happened, SVMHW_NOT_IN_GUEST);
+    assert_int_equal(svmhw_mmio_read(CORE, APIC_GPA, 4).happened, SVMHW_NOT_IN_GUEST);
+    assert_int_equal(svmhw_cr8_write(CORE, 0, 1).happened, SVMHW_NOT_IN_GUEST);
     assert_int_equal(rig.events, 0);
+}
+
+static void a_core_starts_with_nothing_pending(void **unused)
+{
+    uint8_t vector;
+
+    (void)unused;
+    rig_start(XAVIC, 1);
+    memset(CORE, 0xFF, sizeof *CORE);
+    svmhw_core_init(CORE, &rig.machine, rig_host_id(0));
+    for (unsigned i = 0; i < 4; i++) {
+        assert_false(svmhw_host_takes(CORE, (enum svmhw_physical)i, &vector));
+    }
+    rig_enter(0, true);
+    rig_leave(0);
+    assert_int_equal(rig_count(SVMHW_TRACE_STALE_FIELD), 0);
+}
+
+static void all_capabilities_are_there(void **unused)
+{
+    const struct svmhw_capabilities *c = &svmhw_all_capabilities;
+
+    (void)unused;
+    assert_true(c->avic && c->x2avic && c->x2avic_4096 && c->vnmi && c->vgif && c->nrip_save && c->decode_assists);
+    assert_true(c->vmcb_clean && c->flush_by_asid && c->extended_lvt_access && c->idle_hlt);
+    assert_false(c->snp_host || c->narrow_host_id);
 }
 
 int main(void)
@@ -657,6 +685,8 @@ int main(void)
         cmocka_unit_test(msrpm_contents_are_cached_if_that_is_played),
         cmocka_unit_test(a_vcpu_that_follows_another_of_its_vm_has_to_flush),
         cmocka_unit_test(turning_avic_off_or_on_has_to_flush),
+        cmocka_unit_test(a_core_starts_with_nothing_pending),
+        cmocka_unit_test(all_capabilities_are_there),
         cmocka_unit_test(calls_in_host_mode_do_nothing),
     };
 

@@ -10,8 +10,8 @@
  * an instruction boundary is taken first: a call that plays an instruction begins as svmhw_boundary() does, and if that takes something,
  * its result is returned and the instruction has NOT been executed; the guest comes back to it.
  *
- * Threads. Calls take the owner of the core, but for svmhw_doorbell_arrives() and svmhw_physical_raise(), which any thread may make at any
- * time, and svmhw_iommu_post(). IRR is only changed by locked operations, table entries are read at once, and IRR is written before IR is read.
+ * Threads. Calls take the owner of the core, but for svmhw_doorbell_arrives(), svmhw_physical_raise(), svmhw_host_writes_doorbell() and
+ * svmhw_iommu_post(), which any thread may make at any time. IRR is only changed by locked operations, table entries are read at once, and IRR is written before IR is read.
  *
  * Not here: Secure AVIC (reference 14), nested guests, everything of a guest that is not an interrupt or an access to the local APIC.
  * Of "illegal CR/EFER/DR state" VMRUN checks CR0 alone; injected exceptions are not held against the guest's mode.
@@ -100,7 +100,7 @@ struct svmhw_callbacks {
     void (*ga_log)(void *context, uint32_t ga_tag);
     /** With snp_host: whether the page at \p pa is owned by the hypervisor. NULL: all are. */
     bool (*hypervisor_owned)(void *context, uint64_t pa);
-    /** Told of each event in its place; may change memory and ring doorbells, but not call the core's owner functions. \p core is NULL for the
+    /** Told of each event in its place, on the thread that caused it; may change memory and ring doorbells, but not call the core's owner functions. \p core is NULL for the
      *  IOMMU. NULL: not of interest. */
     void (*trace)(void *context, struct svmhw_core *core, enum svmhw_trace what, uint64_t a, uint64_t b);
 };
@@ -224,7 +224,10 @@ struct svmhw_result svmhw_vmrun(struct svmhw_core *core, uint64_t vmcb_pa);
 /** The host takes a pending physical event, as after STGI with IF = 1: false if none is. The vector is that of an INTR. */
 bool svmhw_host_takes(struct svmhw_core *core, enum svmhw_physical event, uint8_t *vector);
 
-/** WRMSR C001_011Bh by the host: sends a doorbell. False: #GP. The fence that has to precede it is the caller's. Reference 6.7. */
+/**
+ * WRMSR C001_011Bh by the host: sends a doorbell. False: #GP. The fence that has to precede it is the caller's. Nothing of the core is
+ * touched, so any thread may say that it runs on it. Reference 6.7.
+ */
 bool svmhw_host_writes_doorbell(struct svmhw_core *core, uint64_t value);
 
 /** RDMSR C001_011Bh by the host. False: #GP. */
@@ -235,7 +238,7 @@ bool svmhw_host_reads_doorbell(struct svmhw_core *core, uint64_t *value);
 /** A doorbell for this core. In guest mode it is latched up to the next boundary. In host mode: A20. */
 void svmhw_doorbell_arrives(struct svmhw_core *core);
 
-/** A physical event arrives; it stays pending until it is taken. \p vector is that of an INTR. */
+/** A physical event arrives; it stays pending until it is taken. \p vector is that of an INTR; one is held, and the last stays. */
 void svmhw_physical_raise(struct svmhw_core *core, enum svmhw_physical event, uint8_t vector);
 
 /** What svmhw_iommu_post() did. */
