@@ -11,7 +11,8 @@
  * its result is returned and the instruction has NOT been executed; the guest comes back to it.
  *
  * Threads. Calls take the owner of the core, but for svmhw_doorbell_arrives(), svmhw_physical_raise(), svmhw_host_writes_doorbell() and
- * svmhw_iommu_post(), which any thread may make at any time. IRR is only changed by locked operations, table entries are read at once, and IRR is written before IR is read.
+ * svmhw_iommu_post(), which any thread may make at any time. IRR is only changed by locked operations, table entries are read at once,
+ * and IRR is written before IR is read.
  *
  * Not here: Secure AVIC (reference 14), nested guests, everything of a guest that is not an interrupt or an access to the local APIC.
  * Of "illegal CR/EFER/DR state" VMRUN checks CR0 alone; injected exceptions are not held against the guest's mode.
@@ -100,8 +101,8 @@ struct svmhw_callbacks {
     void (*ga_log)(void *context, uint32_t ga_tag);
     /** With snp_host: whether the page at \p pa is owned by the hypervisor. NULL: all are. */
     bool (*hypervisor_owned)(void *context, uint64_t pa);
-    /** Told of each event in its place, on the thread that caused it; may change memory and ring doorbells, but not call the core's owner functions. \p core is NULL for the
-     *  IOMMU. NULL: not of interest. */
+    /** Told of each event in its place, on the thread that caused it; may change memory and ring doorbells, but not call the core's owner
+     *  functions. \p core is NULL for the IOMMU. NULL: not of interest. */
     void (*trace)(void *context, struct svmhw_core *core, enum svmhw_trace what, uint64_t a, uint64_t b);
 };
 
