@@ -279,6 +279,59 @@ static void a_vector_that_was_taken_back_is_not_delivered(void **unused)
     }
 }
 
+static struct svmhw_result play(unsigned n)
+{
+    switch (n) {
+    case 0:
+        return svmhw_nop(CORE);
+    case 1:
+        return svmhw_cli(CORE);
+    case 2:
+        return svmhw_sti(CORE);
+    case 3:
+        return svmhw_mov_ss(CORE);
+    case 4:
+        return svmhw_popf(CORE, false);
+    case 5:
+        return svmhw_iret(CORE, false);
+    case 6:
+        return svmhw_hlt(CORE);
+    case 7:
+        return svmhw_stgi(CORE);
+    case 8:
+        return svmhw_clgi(CORE);
+    case 9:
+        return svmhw_cr8_read(CORE, 0);
+    case 10:
+        return svmhw_cr8_write(CORE, 0, 15);
+    case 11:
+        return svmhw_rdmsr(CORE, 0x802);
+    case 12:
+        return svmhw_wrmsr(CORE, 0x80F, 0xFF);
+    case 13:
+        return svmhw_mmio_read(CORE, APIC_GPA, 4);
+    default:
+        return svmhw_mmio_write(CORE, APIC_GPA + 0xF0, 4, 0xFF);
+    }
+}
+
+static void every_instruction_gives_way_to_what_is_pending(void **unused)
+{
+    (void)unused;
+    for (BOTH_MODES(mode)) {
+        for (unsigned n = 0; n < 15; n++) {
+            start(mode);
+            rig_set_vector(0, 0x200, 0x41);
+            rig_expect_done(rig_run(0, true));
+            rig_expect_event(play(n), 0, 0x41);
+            rig_leave(0);
+            assert_int_equal(rig_get(0, RIP, 8), RIP_AT);
+            assert_int_equal(rig_get(0, VINTR, 8) & 0xF, 0);
+            assert_int_equal(rig_reg(0, 0x0F0), 0x1FF);
+        }
+    }
+}
+
 /* ---- EOI: reference 6.3 ---- */
 
 static void an_edge_eoi_is_silent(void **unused)
@@ -505,6 +558,7 @@ int main(void)
         cmocka_unit_test(evaluation_points_see_a_silent_store),
         cmocka_unit_test(vmrun_evaluates_without_a_bell),
         cmocka_unit_test(a_vector_that_was_taken_back_is_not_delivered),
+        cmocka_unit_test(every_instruction_gives_way_to_what_is_pending),
         cmocka_unit_test(an_edge_eoi_is_silent),
         cmocka_unit_test(a_level_eoi_traps_with_its_vector),
         cmocka_unit_test(a_stale_tmr_bit_traps_too),
