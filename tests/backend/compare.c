@@ -9,6 +9,7 @@
 #include <vlapic/vmx.h>
 
 #include "pick.h"
+#include "side_svm.h"
 
 #define MIN_STEPS 16
 #define MAX_STEPS 160
@@ -64,6 +65,9 @@ uint32_t compare_differences(const struct side_kind *kind, uint32_t features)
     }
     if (kind == &side_vmx && (features & VLAPIC_VMX_DELIVERY) != 0) {
         differences |= COMPARE_EDGE_AFTER_LEVEL;
+    }
+    if (kind == &side_svm && (features & (VLAPIC_SVM_AVIC | VLAPIC_SVM_X2AVIC)) != 0) {
+        differences |= COMPARE_EDGE_AFTER_LEVEL | COMPARE_WHOLE_REGISTERS | COMPARE_RESERVED_BITS;
     }
     return differences;
 }
@@ -165,6 +169,44 @@ static bool in_x2apic(const struct run *r, unsigned cpu)
     return (vlapic_cpu_apic_base(r->soft.cpu[cpu].cpu) & VLAPIC_BASE_EXTD) != 0;
 }
 
+/* Of those that every VM has. */
+static bool is_register(uint32_t offset)
+{
+    switch (offset) {
+    case VLAPIC_REG_ID:
+    case VLAPIC_REG_VERSION:
+    case VLAPIC_REG_TPR:
+    case VLAPIC_REG_APR:
+    case VLAPIC_REG_PPR:
+    case VLAPIC_REG_EOI:
+    case VLAPIC_REG_RRD:
+    case VLAPIC_REG_LDR:
+    case VLAPIC_REG_DFR:
+    case VLAPIC_REG_SVR:
+    case VLAPIC_REG_DIVIDE_CONFIG:
+        return true;
+    default:
+        return (offset >= VLAPIC_REG_ISR && offset <= VLAPIC_REG_ESR) ||
+               (offset >= VLAPIC_REG_ICR_LOW && offset <= VLAPIC_REG_CURRENT_COUNT);
+    }
+}
+
+static uint32_t known_bits(uint32_t offset)
+{
+    switch (offset) {
+    case VLAPIC_REG_TPR:
+        return 0xFF;
+    case VLAPIC_REG_EOI:
+        return 0;
+    case VLAPIC_REG_ICR_HIGH:
+        return 0xFF000000u;
+    case VLAPIC_REG_ICR_LOW:
+        return 0x000CCFFFu;
+    default:
+        return UINT32_MAX;
+    }
+}
+
 static void mmio(struct run *r, unsigned cpu, bool write, uint32_t offset, uint32_t length, uint64_t value)
 {
     struct side_access a = {
@@ -174,11 +216,23 @@ static void mmio(struct run *r, unsigned cpu, bool write, uint32_t offset, uint3
     if (write && length < 4 && (r->differences & COMPARE_NARROW_WRITES) != 0 && !r->soft.config.narrow_write_merge) {
         return;
     }
+    if ((r->differences & COMPARE_WHOLE_REGISTERS) != 0 &&
+        (length != 4 || (offset & 15) != 0 || !is_register(offset) || (!write && offset == VLAPIC_REG_EOI))) {
+        return;
+    }
+    if ((r->differences & COMPARE_RESERVED_BITS) != 0) {
+        a.value &= known_bits(offset);
+    }
     do_both(r, cpu, a);
 }
 
 static void msr(struct run *r, unsigned cpu, bool write, uint32_t number, uint64_t value)
 {
+    if ((r->differences & COMPARE_RESERVED_BITS) != 0 && in_x2apic(r, cpu)) {
+        value &= number == 0x830                      ? 0xFFFFFFFF000CCFFFull
+                 : number == 0x808 || number == 0x80B ? known_bits((number & 0xFF) << 4)
+                                                      : UINT64_MAX;
+    }
     do_both(
         r, cpu,
         (struct side_access){ .kind = write ? SIDE_WRMSR : SIDE_RDMSR, .where = number, .value = write ? value : 0 });
@@ -642,6 +696,9 @@ static void configure(struct run *r, struct side *side, uint32_t bits)
     side->resends = (bits >> 10 & 1) != 0;
     side->watch.word[1] = (bits >> 11 & 3) == 3 ? 0x8001000100010001ull : 0;
     side->watch.word[0] = (bits >> 13 & 7) == 7 ? 1 : 0;
+    if (the_kind == &side_svm && (the_features & SIDE_SVM_EOI_WATCHED) == 0) {
+        side->watch = (struct vlapic_vectors){ { 0 } };
+    }
 }
 
 static void start_cpus(struct run *r, uint32_t bits)

@@ -14,10 +14,13 @@
 /* The soft backend against `kind`, which may use `features`. */
 void compare_run(const struct side_kind *kind, uint32_t features, const uint8_t *bytes, size_t size);
 
-/* What the hardware of a kind does otherwise, so that a sequence has to keep away from it. */
+/* What the hardware of a kind does otherwise, so that a sequence has to keep away from it. docs/CAPABILITIES.md lists these. */
 enum compare_difference {
-    COMPARE_NARROW_WRITES = 1,   /* narrow writes of registers are merged, whatever the VM's setting */
-    COMPARE_EDGE_AFTER_LEVEL = 2 /* an IPI that hardware delivers, also one to the vCPU itself, leaves TMR alone */
+    COMPARE_NARROW_WRITES = 1,    /* narrow writes of registers are merged, whatever the VM's setting */
+    COMPARE_EDGE_AFTER_LEVEL = 2, /* an IPI that hardware delivers, also one to the vCPU itself, leaves TMR alone */
+    COMPARE_WHOLE_REGISTERS =
+        4, /* accesses not to a whole register, or to none, and reads of the EOI register do as they like */
+    COMPARE_RESERVED_BITS = 8 /* TPR, ICR and the EOI register take reserved bits */
 };
 uint32_t compare_differences(const struct side_kind *kind, uint32_t features);
 

@@ -6,6 +6,8 @@
  *   side.c       the VM, the embedder's part that all backends share
  *   side_soft.c  the soft backend
  *   side_vmx.c   the vmx backend on the hardware model of tests/hw/apicv
+ *   side_svm.c   the svm backend on that of tests/hw/svm
+ *   side_guest.c registers and code of a hardware side's guest
  *   compare.c    two sides under a random sequence
  */
 #ifndef TESTS_BACKEND_SIDE_H
@@ -97,7 +99,7 @@ struct side_kind {
 
 struct side {
     const struct side_kind *kind;
-    uint32_t features; /* of hardware sides: which may be used */
+    uint32_t features; /* of hardware sides: which may be used; see levels.h, side_svm.h */
     struct vlapic_host_ops host;
     struct vlapic_vm_config config;
     struct vlapic_vm *vm;
@@ -114,6 +116,7 @@ struct side {
 
 extern const struct side_kind side_soft;
 extern const struct side_kind side_vmx;
+extern const struct side_kind side_svm;
 
 /* Fills kind, host and a default config; then the caller changes config, watch, id, count, and calls side_start(). */
 void side_prepare(struct side *side, const struct side_kind *kind);

@@ -10,30 +10,13 @@
 
 #include "compare.h"
 #include "levels.h"
-
-#define SEQUENCES 600
-#define BYTES 400
-
-static uint64_t seed;
-
-static uint8_t random_byte(void)
-{
-    seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-    return (uint8_t)(seed >> 56);
-}
+#include "random_bytes.h"
 
 static void run_level(void **state)
 {
     const struct vmx_level *level = *state;
-    uint8_t bytes[BYTES];
 
-    seed = 1 + (uint64_t)(level - vmx_levels);
-    for (unsigned i = 0; i < SEQUENCES; i++) {
-        for (unsigned k = 0; k < BYTES; k++) {
-            bytes[k] = random_byte();
-        }
-        compare_run(&side_vmx, level->features, bytes, sizeof bytes);
-    }
+    random_sequences(&side_vmx, level->features, 600);
 }
 
 int main(void)

@@ -87,6 +87,12 @@ static void write_control(struct svm_cpu *state, bool window)
     svm_set(state, VMCB_INTERRUPT_CONTROL, control, CLEAN_CONTROL);
 }
 
+/* A write to CR8 clears TPR bits 3:0, which V_TPR has not: it could not be told from none that leaves bits 7:4 alone. */
+static bool has_subclass(const struct svm_cpu *state)
+{
+    return !svm_uses_avic(state) && (svm_page(state, VLAPIC_REG_TPR) & 0xFu) != 0;
+}
+
 /* Something waits for TPR alone: the write that lets it through has to exit. */
 static bool waits_for_tpr(const struct svm_cpu *state, const struct vlapic_entry *entry)
 {
@@ -136,6 +142,7 @@ static void wait_for_nmi(struct svm_cpu *state, const struct vlapic_plan *plan)
 /* What guests may leave there without an exit, and what hardware may. Nobody else writes these. */
 static void tidy_page(struct svm_cpu *state)
 {
+    state->page[VLAPIC_REG_TPR / 4] &= 0xFFu;
     state->page[VLAPIC_REG_ICR_LOW / 4] &= ~ICR_LOW_STATUS;
     if ((state->features & VLAPIC_SVM_AVIC) != 0) {
         state->page[VLAPIC_REG_ICR_HIGH / 4] &= XAPIC_ICR_HIGH;
@@ -144,7 +151,7 @@ static void tidy_page(struct svm_cpu *state)
     state->page[VLAPIC_REG_SELF_IPI / 4] = 0;
 }
 
-/* Written by MOV to CR8. TPR keeps its low bits unless it was. */
+/* Written by MOV to CR8. */
 static void take_v_tpr(struct svm_cpu *state)
 {
     uint32_t v_tpr = (uint32_t)(svm_get(state, VMCB_INTERRUPT_CONTROL) & CONTROL_V_TPR);
@@ -171,16 +178,16 @@ void svm_enter(void *cpu_state, const struct vlapic_entry *entry)
     inject(state, &plan);
     wait_for_nmi(state, &plan);
     write_control(state, plan.window);
-    write_intercepts(state, plan.window, waits_for_tpr(state, entry));
+    write_intercepts(state, plan.window, waits_for_tpr(state, entry) || has_subclass(state));
     state->entry.features = state->features;
-    if (svm_uses_avic(state)) {
-        vlapic_shadow_keep(&state->shadow, state->page);
-        if (state->needs_flush) {
-            state->entry.changes |= VLAPIC_SVM_FLUSH_TLB;
-        }
-        svm_set_running(state, true, false);
+    if (state->needs_flush && (state->vm->features & VLAPIC_SVM_AVIC) != 0) {
+        state->entry.changes |= VLAPIC_SVM_FLUSH_TLB;
     }
     state->needs_flush = false;
+    if (svm_uses_avic(state)) {
+        vlapic_shadow_keep(&state->shadow, state->page);
+        svm_set_running(state, true, false);
+    }
 }
 
 uint32_t svm_exit(void *cpu_state)

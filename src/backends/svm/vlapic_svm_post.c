@@ -74,7 +74,8 @@ bool svm_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_v
     return false;
 }
 
-/* Of the vCPUs of a VM that run on one processor, each has its own backing page behind the same guest-physical address. */
+/* Of the vCPUs of a VM that run on one processor, each has its own backing page behind the same guest-physical address; and the processor may
+ * remember what was there when this one last ran on it. */
 void svm_load(void *cpu_state)
 {
     ((struct svm_cpu *)cpu_state)->needs_flush = true;
