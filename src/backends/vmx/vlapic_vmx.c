@@ -146,9 +146,7 @@ static void changed(void *cpu_state, uint32_t what)
         vmx_update_pid_table(state);
     }
     if (what == VLAPIC_CHANGE_ALL) {
-        state->in_flight = 0; /* RESET, INIT, another state */
-        state->nmi_in_flight = false;
-        state->accepted = false;
+        state->events = (struct vlapic_events){ 0 }; /* RESET, INIT, another state */
     }
 }
 

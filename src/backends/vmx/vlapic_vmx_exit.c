@@ -22,7 +22,6 @@ enum reason {
 #define RAX 0u
 #define RCX 1u
 #define RDX 2u
-#define WINDOW_BYTES 0x1000u
 #define EPT_WRITE (1u << 1)
 #define EPT_FETCH (1u << 2)
 
@@ -94,100 +93,14 @@ static enum vlapic_vmx_result wrmsr(struct vmx_cpu *state, const struct vlapic_v
 
 /* --- the window ----------------------------------------------------------------------------------------------------------- */
 
-struct access {
-    const struct vmx_cpu *state;
-};
-
-static bool apic_read(void *cookie, uint32_t offset, uint32_t width, uint64_t *value)
-{
-    const struct access *access = cookie;
-
-    return vlapic_cpu_mmio_read(access->state->cpu, offset, width, value) == VLAPIC_ACCESS_DONE;
-}
-
-static bool apic_write(void *cookie, uint32_t offset, uint32_t width, uint64_t value)
-{
-    const struct access *access = cookie;
-
-    return vlapic_cpu_mmio_write(access->state->cpu, offset, width, value) == VLAPIC_ACCESS_DONE;
-}
-
-/* The decoder's cookie is ours, to find the APIC; the embedder's callbacks want theirs. */
-static uint64_t guest_read_register(void *cookie, uint32_t reg)
-{
-    return read_register(((struct access *)cookie)->state, reg);
-}
-
-static void guest_write_register(void *cookie, uint32_t reg, uint64_t value)
-{
-    write_register(((struct access *)cookie)->state, reg, value);
-}
-
-static uint64_t guest_segment_base(void *cookie, enum vlapic_decode_segment segment)
-{
-    const struct vmx_cpu *state = ((struct access *)cookie)->state;
-
-    return state->vm->ops.guest->segment_base(state->cookie, segment);
-}
-
-static bool guest_memory_read(void *cookie, const struct vlapic_decode_address *address, uint32_t width,
-                              uint64_t *value)
-{
-    const struct vmx_cpu *state = ((struct access *)cookie)->state;
-
-    return state->vm->ops.guest->memory_read(state->cookie, address, width, value);
-}
-
-static bool guest_memory_write(void *cookie, const struct vlapic_decode_address *address, uint32_t width,
-                               uint64_t value)
-{
-    const struct vmx_cpu *state = ((struct access *)cookie)->state;
-
-    return state->vm->ops.guest->memory_write(state->cookie, address, width, value);
-}
-
-static enum vlapic_decode_status execute(const struct vmx_cpu *state, uint64_t guest_physical, bool write,
-                                         uint32_t *length)
-{
-    const struct vlapic_decode_ops *guest = state->vm->ops.guest;
-    const struct vlapic_decode_ops ops = {
-        .size = sizeof(ops),
-        .abi = VLAPIC_DECODE_ABI,
-        .read_register = guest_read_register,
-        .write_register = guest_write_register,
-        .apic_read = apic_read,
-        .apic_write = apic_write,
-        .segment_base = guest->segment_base != NULL ? guest_segment_base : NULL,
-        .memory_read = guest->memory_read != NULL ? guest_memory_read : NULL,
-        .memory_write = guest->memory_write != NULL ? guest_memory_write : NULL,
-    };
-    struct access access = { .state = state };
-    struct vlapic_decode_insn insn;
-    enum vlapic_decode_mode mode = VLAPIC_DECODE_MODE_64;
-    uint8_t bytes[VLAPIC_DECODE_MAX_LENGTH];
-    size_t count = state->vm->ops.fetch(state->cookie, bytes, sizeof(bytes), &mode);
-    enum vlapic_decode_status status = vlapic_decode_parse(mode, bytes, count, &insn);
-
-    if (status == VLAPIC_DECODE_DONE) {
-        status = vlapic_decode_execute(&insn, &ops, &access, guest_physical, write);
-    }
-    *length = insn.length;
-    return status;
-}
-
 static enum vlapic_vmx_result decode(const struct vmx_cpu *state, uint64_t guest_physical, bool write, uint32_t *length)
 {
-    uint32_t bytes = 0;
+    const struct vlapic_window_host host = { .fetch = state->vm->ops.fetch, .guest = state->vm->ops.guest };
 
-    if (state->vm->ops.fetch == NULL) {
-        return VLAPIC_VMX_UNSUPPORTED;
-    }
-    switch (execute(state, guest_physical, write, &bytes)) {
-    case VLAPIC_DECODE_DONE:
-        return advance(bytes, length);
-    case VLAPIC_DECODE_AGAIN:
-    case VLAPIC_DECODE_FAULT:
-    case VLAPIC_DECODE_MISMATCH:
+    switch (vlapic_window_access(state->cpu, &host, guest_physical, write, length)) {
+    case VLAPIC_WINDOW_DONE:
+        return VLAPIC_VMX_ADVANCE;
+    case VLAPIC_WINDOW_RESUME:
         return VLAPIC_VMX_RESUME;
     default:
         return VLAPIC_VMX_UNSUPPORTED;
@@ -197,15 +110,9 @@ static enum vlapic_vmx_result decode(const struct vmx_cpu *state, uint64_t guest
 enum vlapic_vmx_result vlapic_vmx_access(struct vlapic_cpu *cpu, uint64_t guest_physical, bool write, uint32_t *length)
 {
     const struct vmx_cpu *state = vmx_of(cpu);
-    uint64_t base;
 
     *length = 0;
-    if (state == NULL) {
-        return VLAPIC_VMX_NOT_MINE;
-    }
-    base = vlapic_cpu_apic_base(cpu);
-    if ((base & (VLAPIC_BASE_EN | VLAPIC_BASE_EXTD)) != VLAPIC_BASE_EN ||
-        guest_physical - (base & ~(uint64_t)(WINDOW_BYTES - 1)) >= WINDOW_BYTES) {
+    if (state == NULL || !vlapic_window_has(cpu, guest_physical)) {
         return VLAPIC_VMX_NOT_MINE;
     }
     return decode(state, guest_physical, write, length);
@@ -255,7 +162,7 @@ static void complete_msr(struct vmx_cpu *state, uint32_t offset, uint32_t value)
 /* The page is as before the write again when the model sees it: what a register does may depend on its old value. */
 static void apic_write_exit(struct vmx_cpu *state, uint32_t offset, uint32_t self_ipi)
 {
-    uint32_t value = vmx_take_written(state, offset);
+    uint32_t value = vlapic_shadow_take(&state->shadow, state->page, offset);
 
     if ((vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EXTD) != 0) {
         complete_msr(state, offset, offset == VLAPIC_REG_SELF_IPI ? self_ipi : value);
@@ -306,9 +213,7 @@ enum vlapic_vmx_result vlapic_vmx_exit(struct vlapic_cpu *cpu, const struct vlap
         return VLAPIC_VMX_NOT_MINE;
     }
     self_ipi = vmx_page(state, VLAPIC_REG_SELF_IPI);
-    vmx_keep_in_flight(state, exit->vectoring); /* other types are the embedder's */
-    state->injected = 0;
-    state->accepted = false;
+    vlapic_events_exited(&state->events, exit->vectoring); /* other types are the embedder's */
     vlapic_cpu_exit(cpu);
     return dispatch(state, exit, self_ipi, length);
 }
@@ -317,16 +222,7 @@ uint32_t vlapic_vmx_get_in_flight(struct vlapic_cpu *cpu)
 {
     struct vmx_cpu *state = vmx_of(cpu);
 
-    if (state == NULL) {
-        return 0;
-    }
-    if (state->in_flight != 0 && vlapic_cpu_unaccept(cpu, (uint8_t)state->in_flight)) {
-        state->in_flight = 0;
-    }
-    if (state->in_flight != 0) {
-        return state->in_flight;
-    }
-    return state->nmi_in_flight ? EVENT_VALID | EVENT_NMI | 2 : 0;
+    return state != NULL ? vlapic_events_take_back(&state->events, cpu) : 0;
 }
 
 void vlapic_vmx_set_in_flight(struct vlapic_cpu *cpu, uint32_t information)
@@ -334,8 +230,7 @@ void vlapic_vmx_set_in_flight(struct vlapic_cpu *cpu, uint32_t information)
     struct vmx_cpu *state = vmx_of(cpu);
 
     if (state != NULL) {
-        state->in_flight = 0;
-        state->nmi_in_flight = false;
-        vmx_keep_in_flight(state, information);
+        state->events = (struct vlapic_events){ 0 };
+        vlapic_events_keep(&state->events, information);
     }
 }

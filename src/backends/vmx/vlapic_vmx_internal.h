@@ -9,6 +9,10 @@
 #include <vlapic/vmx_run.h>
 #include <vlapic/vlapic.h>
 
+#include "../shared/vlapic_events.h"
+#include "../shared/vlapic_shadow.h"
+#include "../shared/vlapic_window.h"
+
 /* --- VMCS fields and bits ------------------------------------------------------------------------------------------------- */
 #define VMCS_NOTIFICATION_VECTOR 0x0002u
 #define VMCS_LAST_PID_INDEX 0x0008u
@@ -46,13 +50,6 @@
 #define BLOCKED_BY_MOV_SS (1u << 1)
 #define BLOCKED_BY_NMI (1u << 3)
 #define RFLAGS_IF (1u << 9)
-
-/* Interruption information, in all its fields. */
-#define EVENT_VALID (1u << 31)
-#define EVENT_TYPE (7u << 8)
-#define EVENT_EXTERNAL (0u << 8)
-#define EVENT_NMI (2u << 8)
-#define EVENT_VECTOR 0xFFu
 
 /* Posted-interrupt descriptor, control quadword. */
 #define DESCRIPTOR_ON (1ull << 0)
@@ -104,9 +101,6 @@ struct vmx_vm {
     bool has_cmci;
 };
 
-/* Slots of the register page that the guest may write before the library hears of it. */
-#define VMX_SHADOWS 15u
-
 struct vmx_cpu {
     struct vmx_shared *shared;
     struct vmx_vm *vm;
@@ -120,7 +114,6 @@ struct vmx_cpu {
     bool is_stale;     /* `features` have to be found anew */
     bool is_written;   /* the VMCS holds what the members below say */
     bool is_blocked;
-    bool accepted; /* the entry is to deliver `entry.vector`, which has gone to ISR */
     uint32_t windows;
     uint32_t threshold;
     uint64_t eoi_exit[4];
@@ -128,10 +121,8 @@ struct vmx_cpu {
     bool eoi_exit_is_stale; /* TMR has changed */
     uint32_t lint0_wait;    /* the vector of LINT0 that eoi_exit counts in, 0 for none */
     uint32_t inhibited;     /* the VM's inhibits of which `features` know */
-    uint32_t in_flight;     /* an external interrupt to be injected again: its interruption information, 0 for none */
-    bool nmi_in_flight;     /* the same of an NMI */
-    uint32_t injected;      /* the same of what the entry is to deliver */
-    uint32_t shadow[VMX_SHADOWS];
+    struct vlapic_events events;
+    struct vlapic_shadow shadow;
     struct vlapic_vmx_guest guest;
     struct vlapic_vmx_entry entry;
     uint64_t mapped;    /* where the embedder has been told to map the APIC-access page, with VMX_MAPPED; 0: nowhere */
@@ -174,12 +165,8 @@ void vmx_update_controls(struct vmx_cpu *state);
 void vmx_set_windows(struct vmx_cpu *state, uint32_t windows);
 
 /* --- vlapic_vmx_entry.c --------------------------------------------------------------------------------------------------- */
-/* What was on its way to the guest is injected again: an external interrupt or an NMI; other events are the embedder's. */
-void vmx_keep_in_flight(struct vmx_cpu *state, uint32_t information);
 void vmx_enter(void *cpu_state, const struct vlapic_entry *entry);
 uint32_t vmx_exit(void *cpu_state);
-/* The guest has written the register at `offset` by way of the page: takes the value out and puts the old one back. */
-uint32_t vmx_take_written(struct vmx_cpu *state, uint32_t offset);
 
 /* --- vlapic_vmx_post.c ---------------------------------------------------------------------------------------------------- */
 enum vlapic_post vmx_post(void *shared, uint8_t vector, bool level);

@@ -2,7 +2,8 @@
 /*
  * IPI virtualization: the PID-pointer table, by which processors post IPIs themselves. Intel SDM 3C, "IPI Virtualization".
  *
- * Hardware does not look at the target's mode or SVR: an APIC that accepts no Fixed interrupts has no valid entry, so that the sender exits.
+ * Hardware does not look at the target's mode or SVR: an APIC that accepts no Fixed interrupts, or is not on the bus, has no valid entry, so
+ * that the sender exits.
  */
 #include "vlapic_vmx_internal.h"
 
@@ -14,7 +15,7 @@ static bool has_entry(const struct vmx_cpu *state, uint32_t id)
 {
     return (vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EN) != 0 &&
            (vmx_page(state, VLAPIC_REG_SVR) & VLAPIC_SVR_ENABLE) != 0 && id <= state->vm->pid_last &&
-           id != BROADCAST_XAPIC;
+           id != BROADCAST_XAPIC && vlapic_backend_find(state->cpu, id) == state->cpu;
 }
 
 static void store(const struct vmx_cpu *state, uint32_t index, uint64_t entry)
