@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The driver for backend `soft`: VMX without any of its APIC virtualization. */
+#include "vmx_hv.h"
+
+static void inject(const struct vcpu_event *event)
+{
+    uint32_t information = INFORMATION_VALID | (uint32_t)event->type << 8 | event->vector;
+
+    if (event->type == EVENT_NONE) {
+        information = 0;
+    } else if (event->type == EVENT_EXCEPTION) { /* #GP alone */
+        information |= INFORMATION_ERROR_CODE;
+        vmwrite(VMCS_ENTRY_ERROR_CODE, 0);
+    }
+    vmwrite(VMCS_ENTRY_INFORMATION, information);
+}
+
+static bool prepare(struct vcpu *cpu, const struct vlapic_poll *duty)
+{
+    struct vcpu_entry entry;
+    uint32_t primary;
+
+    if (!vcpu_prepare_soft(cpu, duty, &entry)) {
+        return false;
+    }
+    inject(&entry.event);
+    primary = (uint32_t)vmread(VMCS_PRIMARY) & ~(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW);
+    primary |= entry.window ? PRIMARY_INTERRUPT_WINDOW : 0;
+    primary |= entry.nmi_window ? PRIMARY_NMI_WINDOW : 0;
+    vmwrite(VMCS_PRIMARY, primary);
+    return true;
+}
+
+static void finish(struct vcpu *cpu)
+{
+    uint32_t vectoring = (uint32_t)vmread(VMCS_VECTORING);
+
+    vlapic_cpu_exit(cpu->apic);
+    if ((vectoring & INFORMATION_VALID) != 0) {
+        cpu->in_flight = (struct vcpu_event){ (enum event_type)(vectoring >> 8 & 7), (uint8_t)vectoring };
+        if (cpu->in_flight.type == EVENT_NMI) { /* it has begun to block others, and will do so again */
+            cpu->shadow &= ~SHADOW_NMI;
+        }
+    }
+}
+
+const struct vmx_driver vmx_soft_driver = {
+    .name = "soft",
+    .backend = &vlapic_backend_soft,
+    .prepare = prepare,
+    .finish = finish,
+};
