@@ -148,7 +148,7 @@ void payload_registers_x2apic(void)
         bool allowed = ((0xCCFFFu | VLAPIC_ICR_STATUS) >> bit & 1) != 0;
 
         if (((1u << bit) & VLAPIC_ICR_SHORTHAND_MASK) == 0) {
-            CHECK_IS(wrmsr_faults(0x830, 77ull << 32 | 1u << bit | 0x40) << 8 | bit, !allowed << 8 | bit);
+            CHECK_IS(wrmsr_faults(0x830, 0x70001ull << 32 | 1u << bit | 0x40) << 8 | bit, !allowed << 8 | bit);
         }
     }
     wrmsr(0x830, 0x12345678ull << 32 | VLAPIC_ICR_ASSERT | 0x41);
