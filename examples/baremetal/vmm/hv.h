@@ -40,7 +40,7 @@ struct hv {
     void (*after_snapshot)(struct vcpu *cpu);
 };
 
-extern const struct hv vmx_hv;
+extern const struct hv hv_vmx;
 extern const struct hv *hv;
 
 #endif

@@ -13,7 +13,7 @@ struct multiboot_information {
 struct vm_options options = { .backend = "soft", .only = "", .level = UINT32_MAX, .cpus = 1 };
 const struct hv *hv;
 
-static const struct hv *const hypervisors[] = { &vmx_hv };
+static const struct hv *const hypervisors[] = { &hv_vmx };
 
 static bool starts_with(const char *text, const char *start, const char **rest)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Entering the guest, and what an exit means in the words of no vendor. */
-#include "vmx_hv.h"
+#include "hv_vmx.h"
 
 #define PREEMPTION_TICKS 2000000u
 #define PAGE_FAULT_INFORMATION (INFORMATION_VALID | 3u << 8 | 14u)
@@ -91,16 +91,16 @@ static void decode(struct vcpu_exit *exit)
 
 static void enter(struct vcpu *cpu)
 {
-    struct vmx_vcpu *v = vmx_of(cpu);
+    struct hv_vmx_vcpu *v = hv_vmx_of(cpu);
 
     vmwrite(VMCS_GUEST_RIP, cpu->regs.rip);
     vmwrite(VMCS_GUEST_RSP, cpu->regs.general[REG_RSP]);
     vmwrite(VMCS_GUEST_RFLAGS, cpu->regs.rflags);
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, cpu->shadow);
-    if (vmx.preemption_timer) {
-        vmwrite(VMCS_PREEMPTION_TIMER, PREEMPTION_TICKS >> vmx.preemption_shift);
+    if (hv_vmx_can.preemption_timer) {
+        vmwrite(VMCS_PREEMPTION_TIMER, PREEMPTION_TICKS >> hv_vmx_can.preemption_shift);
     }
-    if (vmx_enter(&cpu->regs, v->launched) != 0) {
+    if (hv_vmx_enter(&cpu->regs, v->launched) != 0) {
         host_print("VM entry failed: error %u\n", (unsigned)vmread(VMCS_INSTRUCTION_ERROR));
         host_panic(__FILE__, __LINE__, "VM entry");
     }
@@ -111,16 +111,16 @@ static void enter(struct vcpu *cpu)
     cpu->shadow = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
 }
 
-/* The three lines with `vmx_driver` and vmx_enter() are where a backend sits. */
-bool vmx_run(struct vcpu *cpu, const struct vlapic_poll *duty)
+/* The three lines with `hv_vmx_driver` and hv_vmx_enter() are where a backend sits. */
+bool hv_vmx_run(struct vcpu *cpu, const struct vlapic_poll *duty)
 {
-    if (!vmx_driver->prepare(cpu, duty)) {
+    if (!hv_vmx_driver->prepare(cpu, duty)) {
         return false;
     }
     enter(cpu);
     memset(&cpu->exit, 0, sizeof(cpu->exit));
     decode(&cpu->exit);
-    vmx_driver->finish(cpu);
+    hv_vmx_driver->finish(cpu);
     if (cpu->exit.reason == REASON_INTERRUPT) {
         host_interrupt(vmread(VMCS_EXIT_INFORMATION) & 0xFF, 0, 0);
     }

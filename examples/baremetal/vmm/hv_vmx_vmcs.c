@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The VMCS: controls, host state, the guest's state at its start; EPT. */
-#include "vmx_hv.h"
+#include "hv_vmx.h"
 
 #define MSR_VMX_CR0_FIXED0 0x486u
 #define MSR_VMX_CR4_FIXED0 0x488u
@@ -38,16 +38,16 @@ static void vmclear(void *vmcs)
     HOST_MUST(!failed);
 }
 
-void vmx_create(struct vcpu *cpu)
+void hv_vmx_create(struct vcpu *cpu)
 {
-    struct vmx_vcpu *v = host_alloc(sizeof(*v), 16);
+    struct hv_vmx_vcpu *v = host_alloc(sizeof(*v), 16);
 
     cpu->hv = v;
     v->vmcs = host_alloc_page();
-    *(uint32_t *)v->vmcs = vmx.revision;
+    *(uint32_t *)v->vmcs = hv_vmx_can.revision;
     vmclear(v->vmcs);
     v->msr_bitmap = memset(host_alloc_page(), 0xFF, PAGE_BYTES);
-    if (vmx.ept) {
+    if (hv_vmx_can.ept) {
         v->ept = host_alloc_page();
         for (uint64_t address = GUEST_BASE; address < GUEST_BASE + GUEST_BYTES; address += PAGE_BYTES) {
             pages_map(v->ept, &ept_pages, new_ept_table, cpu, address, address);
@@ -55,24 +55,25 @@ void vmx_create(struct vcpu *cpu)
     }
 }
 
-static void write_controls(const struct vmx_vcpu *v)
+static void write_controls(const struct hv_vmx_vcpu *v)
 {
     uint32_t pin = PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMIS;
 
     /* Bochs does not exit for an interrupt if the guest was entered with IF clear and has not changed it: the timer ends that guest. Where
      * there is none (core2_penryn_t9600), a guest that waits with interrupts off has to exit by itself, and the payloads do. */
-    if (vmx.preemption_timer) {
+    if (hv_vmx_can.preemption_timer) {
         pin |= PIN_PREEMPTION_TIMER;
     }
-    vmwrite(VMCS_PIN, controls(vmx.pin, pin));
-    vmwrite(VMCS_PRIMARY, controls(vmx.primary, PRIMARY_HLT | PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE | PRIMARY_IO |
-                                                    PRIMARY_MSR_BITMAP | (vmx.secondary != 0 ? PRIMARY_SECONDARY : 0)));
-    if (vmx.secondary != 0) {
-        vmwrite(VMCS_SECONDARY, controls(vmx.secondary, vmx.ept ? SECONDARY_EPT : 0));
+    vmwrite(VMCS_PIN, controls(hv_vmx_can.pin, pin));
+    vmwrite(VMCS_PRIMARY,
+            controls(hv_vmx_can.primary, PRIMARY_HLT | PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE | PRIMARY_IO |
+                                             PRIMARY_MSR_BITMAP | (hv_vmx_can.secondary != 0 ? PRIMARY_SECONDARY : 0)));
+    if (hv_vmx_can.secondary != 0) {
+        vmwrite(VMCS_SECONDARY, controls(hv_vmx_can.secondary, hv_vmx_can.ept ? SECONDARY_EPT : 0));
     }
-    vmwrite(VMCS_EXIT_CONTROLS, controls(vmx.exit, EXIT_HOST_64 | EXIT_ACKNOWLEDGE));
-    vmwrite(VMCS_ENTRY_CONTROLS, controls(vmx.entry, ENTRY_GUEST_64));
-    vmwrite(VMCS_EXCEPTION_BITMAP, vmx.ept ? 0 : 1u << PAGE_FAULT);
+    vmwrite(VMCS_EXIT_CONTROLS, controls(hv_vmx_can.exit, EXIT_HOST_64 | EXIT_ACKNOWLEDGE));
+    vmwrite(VMCS_ENTRY_CONTROLS, controls(hv_vmx_can.entry, ENTRY_GUEST_64));
+    vmwrite(VMCS_EXCEPTION_BITMAP, hv_vmx_can.ept ? 0 : 1u << PAGE_FAULT);
     vmwrite(VMCS_PF_MASK, 0);
     vmwrite(VMCS_PF_MATCH, 0);
     vmwrite(VMCS_CR3_TARGETS, 0);
@@ -121,9 +122,9 @@ static void write_host(void)
     vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
 }
 
-void vmx_load(struct vcpu *cpu)
+void hv_vmx_load(struct vcpu *cpu)
 {
-    struct vmx_vcpu *v = vmx_of(cpu);
+    struct hv_vmx_vcpu *v = hv_vmx_of(cpu);
     uint64_t address = physical(v->vmcs);
     uint8_t failed;
 
@@ -132,19 +133,19 @@ void vmx_load(struct vcpu *cpu)
     if (!v->filled) {
         v->filled = true;
         write_controls(v);
-        vmx_map_window(cpu, GUEST_WINDOW, 0);
-        vmx_map_window(cpu, GUEST_WINDOW_MOVED, 0);
-        if (vmx_driver->filled != NULL) {
-            vmx_driver->filled(cpu);
+        hv_vmx_map_window(cpu, GUEST_WINDOW, 0);
+        hv_vmx_map_window(cpu, GUEST_WINDOW_MOVED, 0);
+        if (hv_vmx_driver->filled != NULL) {
+            hv_vmx_driver->filled(cpu);
         }
     }
     write_host();
 }
 
-void vmx_put(struct vcpu *cpu)
+void hv_vmx_put(struct vcpu *cpu)
 {
-    vmclear(vmx_of(cpu)->vmcs);
-    vmx_of(cpu)->launched = false;
+    vmclear(hv_vmx_of(cpu)->vmcs);
+    hv_vmx_of(cpu)->launched = false;
 }
 
 /* ES CS SS DS FS GS LDTR TR */
@@ -165,7 +166,7 @@ static void write_segments(void)
     }
 }
 
-void vmx_reset(struct vcpu *cpu)
+void hv_vmx_reset(struct vcpu *cpu)
 {
     write_segments();
     vmwrite(VMCS_GUEST_CR0, CR0_GUEST | rdmsr(MSR_VMX_CR0_FIXED0));
@@ -181,7 +182,7 @@ void vmx_reset(struct vcpu *cpu)
     cpu->shadow = 0;
 }
 
-static void invalidate_ept(const struct vmx_vcpu *v)
+static void invalidate_ept(const struct hv_vmx_vcpu *v)
 {
     struct {
         uint64_t pointer, reserved;
@@ -191,9 +192,9 @@ static void invalidate_ept(const struct vmx_vcpu *v)
 }
 
 /* Linear translations go at each entry, since there is no VPID. */
-void vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to)
+void hv_vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to)
 {
-    const struct vmx_vcpu *v = vmx_of(cpu);
+    const struct hv_vmx_vcpu *v = hv_vmx_of(cpu);
     uint64_t *root = v->ept != NULL ? v->ept : cpu->tables;
 
     if (to == 0) {

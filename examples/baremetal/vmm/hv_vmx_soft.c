@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The driver for backend `soft`: VMX without any of its APIC virtualization. */
-#include "vmx_hv.h"
+#include "hv_vmx.h"
 
 static void inject(const struct vcpu_event *event)
 {
@@ -44,7 +44,7 @@ static void finish(struct vcpu *cpu)
     }
 }
 
-const struct vmx_driver vmx_soft_driver = {
+const struct hv_vmx_driver hv_vmx_soft_driver = {
     .name = "soft",
     .backend = &vlapic_backend_soft,
     .prepare = prepare,

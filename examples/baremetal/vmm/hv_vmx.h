@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* VMX: what its files share. vmx_cpu.c turns it on, vmx_vmcs.c fills a VMCS, vmx_run.c enters and decodes exits, and a driver, one for each
- * backend, does the APIC's part of an entry and an exit: vmx_soft.c. */
-#ifndef EXAMPLES_BAREMETAL_VMX_HV_H
-#define EXAMPLES_BAREMETAL_VMX_HV_H
+/* VMX: what its files share. hv_vmx_cpu.c turns it on, hv_vmx_vmcs.c fills a VMCS, hv_vmx_run.c enters and decodes exits, and a driver, one for each
+ * backend, does the APIC's part of an entry and an exit: hv_vmx_soft.c. */
+#ifndef EXAMPLES_BAREMETAL_HV_VMX_H
+#define EXAMPLES_BAREMETAL_HV_VMX_H
 
 #include "hv.h"
 
@@ -113,15 +113,15 @@ enum vmcs_field {
 #define INFORMATION_ERROR_CODE (1u << 11)
 
 /* What the processor can do; asked once. */
-struct vmx_capabilities {
+struct hv_vmx_capabilities {
     uint32_t revision;
     uint64_t pin, primary, secondary, exit, entry; /* the MSRs: low half must be 1, high half may be 1 */
     bool ept, preemption_timer, virtual_nmis;
     uint32_t preemption_shift;
 };
-extern struct vmx_capabilities vmx;
+extern struct hv_vmx_capabilities hv_vmx_can;
 
-struct vmx_vcpu {
+struct hv_vmx_vcpu {
     void *vmcs;
     uint8_t *msr_bitmap; /* everything exits; a driver may let MSRs through */
     uint64_t *ept;       /* NULL: the guest's page tables are all there is */
@@ -129,13 +129,13 @@ struct vmx_vcpu {
     bool filled; /* the VMCS has been written */
 };
 
-static inline struct vmx_vcpu *vmx_of(struct vcpu *cpu)
+static inline struct hv_vmx_vcpu *hv_vmx_of(struct vcpu *cpu)
 {
     return cpu->hv;
 }
 
 /* The APIC's part, for one backend. */
-struct vmx_driver {
+struct hv_vmx_driver {
     const char *name; /* of the option `backend=` */
     const struct vlapic_backend *backend;
     /* Settings for vlapic_vm_config.backend_config, made for each VM. NULL: none. */
@@ -157,10 +157,10 @@ struct vmx_driver {
     void (*before_snapshot)(struct vcpu *cpu);
     void (*after_snapshot)(struct vcpu *cpu);
 };
-extern const struct vmx_driver vmx_soft_driver;
-extern const struct vmx_driver *vmx_driver;
+extern const struct hv_vmx_driver hv_vmx_soft_driver;
+extern const struct hv_vmx_driver *hv_vmx_driver;
 
-/* vmx_vmcs.c */
+/* hv_vmx_vmcs.c */
 static inline void vmwrite(uint32_t field, uint64_t value)
 {
     uint8_t failed;
@@ -179,16 +179,16 @@ static inline uint64_t vmread(uint32_t field)
     return value;
 }
 
-void vmx_create(struct vcpu *cpu);
-void vmx_reset(struct vcpu *cpu);
-void vmx_load(struct vcpu *cpu);
-void vmx_put(struct vcpu *cpu);
+void hv_vmx_create(struct vcpu *cpu);
+void hv_vmx_reset(struct vcpu *cpu);
+void hv_vmx_load(struct vcpu *cpu);
+void hv_vmx_put(struct vcpu *cpu);
 /* Where accesses to a page of the windows go: to the page \p to, or, with 0, nowhere: they exit. */
-void vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to);
+void hv_vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to);
 
-/* vmx_run.c, vmx_enter.S */
-bool vmx_run(struct vcpu *cpu, const struct vlapic_poll *duty);
+/* hv_vmx_run.c, hv_vmx_enter.S */
+bool hv_vmx_run(struct vcpu *cpu, const struct vlapic_poll *duty);
 /* Returns 0 after an exit, 1 if the instruction failed. */
-uint32_t vmx_enter(struct vcpu_regs *regs, bool launched);
+uint32_t hv_vmx_enter(struct vcpu_regs *regs, bool launched);
 
 #endif

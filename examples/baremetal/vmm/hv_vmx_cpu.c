@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* VMX on a physical CPU; and the hypervisor's table. */
-#include "vmx_hv.h"
+#include "hv_vmx.h"
 
 #define MSR_FEATURE_CONTROL 0x3Au
 #define FEATURE_CONTROL_LOCKED_ON 5u
@@ -14,10 +14,10 @@
 #define EPT_WRITE_BACK (1u << 14)
 #define BASIC_TRUE_CONTROLS (1ull << 55)
 
-struct vmx_capabilities vmx;
-const struct vmx_driver *vmx_driver;
+struct hv_vmx_capabilities hv_vmx_can;
+const struct hv_vmx_driver *hv_vmx_driver;
 
-static const struct vmx_driver *const drivers[] = { &vmx_soft_driver };
+static const struct hv_vmx_driver *const drivers[] = { &hv_vmx_soft_driver };
 
 static bool supported(void)
 {
@@ -37,18 +37,18 @@ static void read_capabilities(void)
     uint64_t basic = rdmsr(MSR_VMX_BASIC), ept;
     uint32_t offset = (basic & BASIC_TRUE_CONTROLS) != 0 ? 12 : 0; /* 48Dh.. instead of 481h.. */
 
-    vmx.revision = (uint32_t)basic & 0x7FFFFFFF;
-    vmx.pin = rdmsr(0x481u + offset);
-    vmx.primary = rdmsr(0x482u + offset);
-    vmx.exit = rdmsr(0x483u + offset);
-    vmx.entry = rdmsr(0x484u + offset);
-    vmx.secondary = may(vmx.primary, PRIMARY_SECONDARY) ? rdmsr(MSR_VMX_SECONDARY) : 0;
-    vmx.virtual_nmis = may(vmx.pin, PIN_VIRTUAL_NMIS);
-    vmx.preemption_timer = may(vmx.pin, PIN_PREEMPTION_TIMER);
-    vmx.preemption_shift = rdmsr(MSR_VMX_MISC) & 31;
-    if (may(vmx.secondary, SECONDARY_EPT)) {
+    hv_vmx_can.revision = (uint32_t)basic & 0x7FFFFFFF;
+    hv_vmx_can.pin = rdmsr(0x481u + offset);
+    hv_vmx_can.primary = rdmsr(0x482u + offset);
+    hv_vmx_can.exit = rdmsr(0x483u + offset);
+    hv_vmx_can.entry = rdmsr(0x484u + offset);
+    hv_vmx_can.secondary = may(hv_vmx_can.primary, PRIMARY_SECONDARY) ? rdmsr(MSR_VMX_SECONDARY) : 0;
+    hv_vmx_can.virtual_nmis = may(hv_vmx_can.pin, PIN_VIRTUAL_NMIS);
+    hv_vmx_can.preemption_timer = may(hv_vmx_can.pin, PIN_PREEMPTION_TIMER);
+    hv_vmx_can.preemption_shift = rdmsr(MSR_VMX_MISC) & 31;
+    if (may(hv_vmx_can.secondary, SECONDARY_EPT)) {
         ept = rdmsr(MSR_VMX_EPT_VPID);
-        vmx.ept = (ept & EPT_WALK_4) != 0 && (ept & EPT_WRITE_BACK) != 0;
+        hv_vmx_can.ept = (ept & EPT_WALK_4) != 0 && (ept & EPT_WRITE_BACK) != 0;
     }
 }
 
@@ -67,7 +67,7 @@ static void cpu_on(struct host_cpu *host)
     cr0 |= rdmsr(MSR_VMX_CR0_FIXED0);
     cr4 |= rdmsr(MSR_VMX_CR4_FIXED0) | CR4_VMXE;
     __asm__ volatile("mov %0, %%cr0; mov %1, %%cr4" : : "r"(cr0), "r"(cr4));
-    *(uint32_t *)host->hv_page = vmx.revision;
+    *(uint32_t *)host->hv_page = hv_vmx_can.revision;
     __asm__ volatile("vmxon %1; setna %0" : "=qm"(failed) : "m"(region) : "cc", "memory");
     HOST_MUST(!failed);
 }
@@ -76,9 +76,9 @@ static const struct vlapic_backend *backend(const char *name, const void **confi
 {
     for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
         if (strings_are_equal(name, drivers[i]->name)) {
-            vmx_driver = drivers[i];
-            *config = vmx_driver->config != NULL ? vmx_driver->config() : NULL;
-            return vmx_driver->backend;
+            hv_vmx_driver = drivers[i];
+            *config = hv_vmx_driver->config != NULL ? hv_vmx_driver->config() : NULL;
+            return hv_vmx_driver->backend;
         }
     }
     return NULL;
@@ -86,40 +86,40 @@ static const struct vlapic_backend *backend(const char *name, const void **confi
 
 static uint32_t free_of_exits(struct vcpu *cpu)
 {
-    return vmx_driver->free != NULL ? vmx_driver->free(cpu) : 0;
+    return hv_vmx_driver->free != NULL ? hv_vmx_driver->free(cpu) : 0;
 }
 
 static void inhibit(bool on)
 {
-    if (vmx_driver->inhibit != NULL) {
-        vmx_driver->inhibit(on);
+    if (hv_vmx_driver->inhibit != NULL) {
+        hv_vmx_driver->inhibit(on);
     }
 }
 
 static void before_snapshot(struct vcpu *cpu)
 {
-    if (vmx_driver->before_snapshot != NULL) {
-        vmx_driver->before_snapshot(cpu);
+    if (hv_vmx_driver->before_snapshot != NULL) {
+        hv_vmx_driver->before_snapshot(cpu);
     }
 }
 
 static void after_snapshot(struct vcpu *cpu)
 {
-    if (vmx_driver->after_snapshot != NULL) {
-        vmx_driver->after_snapshot(cpu);
+    if (hv_vmx_driver->after_snapshot != NULL) {
+        hv_vmx_driver->after_snapshot(cpu);
     }
 }
 
-const struct hv vmx_hv = {
+const struct hv hv_vmx = {
     .name = "vmx",
     .supported = supported,
     .backend = backend,
     .cpu_on = cpu_on,
-    .create = vmx_create,
-    .reset = vmx_reset,
-    .load = vmx_load,
-    .put = vmx_put,
-    .run = vmx_run,
+    .create = hv_vmx_create,
+    .reset = hv_vmx_reset,
+    .load = hv_vmx_load,
+    .put = hv_vmx_put,
+    .run = hv_vmx_run,
     .free = free_of_exits,
     .inhibit = inhibit,
     .before_snapshot = before_snapshot,

@@ -4,8 +4,8 @@
 #define HOST_RIP 0x6C16
 
 .text
-.global vmx_enter
-vmx_enter:
+.global hv_vmx_enter
+hv_vmx_enter:
     push %rbx
     push %rbp
     push %r12
