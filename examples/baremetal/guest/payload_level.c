@@ -41,8 +41,9 @@ void payload_level(void)
     CHECK(!apic_bit(VLAPIC_REG_TMR, EDGE));
     CHECK_IS(eois(EDGE), 0);
 
-    /* The same vector as an edge: no EOI reaches the device; then as a level again. */
-    apic_send_self(LEVEL);
+    /* The same vector as an edge: no EOI reaches the device; then as a level again. By a message, for hardware that carries out self-IPIs leaves
+     * TMR as it is. */
+    guest_msi(0, LEVEL);
     SPIN(me()->count[LEVEL] == ROUNDS + 1);
     CHECK(!apic_bit(VLAPIC_REG_TMR, LEVEL));
     CHECK_IS(eois(LEVEL), ROUNDS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* VMX: what its files share. hv_vmx_cpu.c turns it on, hv_vmx_vmcs.c fills a VMCS, hv_vmx_run.c enters and decodes exits, and a driver, one for each
- * backend, does the APIC's part of an entry and an exit: hv_vmx_soft.c. */
+ * backend, does the APIC's part of an entry and an exit: hv_vmx_soft.c, hv_vmx_apicv.c. */
 #ifndef EXAMPLES_BAREMETAL_HV_VMX_H
 #define EXAMPLES_BAREMETAL_HV_VMX_H
 
@@ -127,6 +127,11 @@ struct hv_vmx_vcpu {
     uint64_t *ept;       /* NULL: the guest's page tables are all there is */
     bool launched;
     bool filled; /* the VMCS has been written */
+
+    /* Of the driver for `vmx`. */
+    uint32_t features; /* in use at the last entry */
+    uint64_t window;   /* where the APIC-access page is mapped; 0: nowhere */
+    uint32_t saved;    /* in flight, over a snapshot */
 };
 
 static inline struct hv_vmx_vcpu *hv_vmx_of(struct vcpu *cpu)
@@ -157,7 +162,7 @@ struct hv_vmx_driver {
     void (*before_snapshot)(struct vcpu *cpu);
     void (*after_snapshot)(struct vcpu *cpu);
 };
-extern const struct hv_vmx_driver hv_vmx_soft_driver;
+extern const struct hv_vmx_driver hv_vmx_soft_driver, hv_vmx_apicv_driver;
 extern const struct hv_vmx_driver *hv_vmx_driver;
 
 /* hv_vmx_vmcs.c */
@@ -186,7 +191,12 @@ void hv_vmx_put(struct vcpu *cpu);
 /* Where accesses to a page of the windows go: to the page \p to, or, with 0, nowhere: they exit. */
 void hv_vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to);
 
+/* What was cached of guest-physical translations is void. */
+void hv_vmx_flush(struct vcpu *cpu);
+
 /* hv_vmx_run.c, hv_vmx_enter.S */
+/* Injects at the next entry, or, with EVENT_NONE, nothing. Exceptions: #GP(0) alone. */
+void hv_vmx_inject(const struct vcpu_event *event);
 bool hv_vmx_run(struct vcpu *cpu, const struct vlapic_poll *duty);
 /* Returns 0 after an exit, 1 if the instruction failed. */
 uint32_t hv_vmx_enter(struct vcpu_regs *regs, bool launched);

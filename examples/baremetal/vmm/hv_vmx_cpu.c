@@ -17,7 +17,7 @@
 struct hv_vmx_capabilities hv_vmx_can;
 const struct hv_vmx_driver *hv_vmx_driver;
 
-static const struct hv_vmx_driver *const drivers[] = { &hv_vmx_soft_driver };
+static const struct hv_vmx_driver *const drivers[] = { &hv_vmx_soft_driver, &hv_vmx_apicv_driver };
 
 static bool supported(void)
 {

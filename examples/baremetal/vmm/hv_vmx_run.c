@@ -6,6 +6,19 @@
 #define PAGE_FAULT_INFORMATION (INFORMATION_VALID | 3u << 8 | 14u)
 #define PAGE_FAULT_WRITE 2u
 
+void hv_vmx_inject(const struct vcpu_event *event)
+{
+    uint32_t information = INFORMATION_VALID | (uint32_t)event->type << 8 | event->vector;
+
+    if (event->type == EVENT_NONE) {
+        information = 0;
+    } else if (event->type == EVENT_EXCEPTION) { /* #GP alone */
+        information |= INFORMATION_ERROR_CODE;
+        vmwrite(VMCS_ENTRY_ERROR_CODE, 0);
+    }
+    vmwrite(VMCS_ENTRY_INFORMATION, information);
+}
+
 static void decode_io(struct vcpu_exit *exit)
 {
     exit->kind = GUEST_EXIT_IO;

@@ -2,19 +2,6 @@
 /* The driver for backend `soft`: VMX without any of its APIC virtualization. */
 #include "hv_vmx.h"
 
-static void inject(const struct vcpu_event *event)
-{
-    uint32_t information = INFORMATION_VALID | (uint32_t)event->type << 8 | event->vector;
-
-    if (event->type == EVENT_NONE) {
-        information = 0;
-    } else if (event->type == EVENT_EXCEPTION) { /* #GP alone */
-        information |= INFORMATION_ERROR_CODE;
-        vmwrite(VMCS_ENTRY_ERROR_CODE, 0);
-    }
-    vmwrite(VMCS_ENTRY_INFORMATION, information);
-}
-
 static bool prepare(struct vcpu *cpu, const struct vlapic_poll *duty)
 {
     struct vcpu_entry entry;
@@ -23,7 +10,7 @@ static bool prepare(struct vcpu *cpu, const struct vlapic_poll *duty)
     if (!vcpu_prepare_soft(cpu, duty, &entry)) {
         return false;
     }
-    inject(&entry.event);
+    hv_vmx_inject(&entry.event);
     primary = (uint32_t)vmread(VMCS_PRIMARY) & ~(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW);
     primary |= entry.window ? PRIMARY_INTERRUPT_WINDOW : 0;
     primary |= entry.nmi_window ? PRIMARY_NMI_WINDOW : 0;

@@ -182,16 +182,19 @@ void hv_vmx_reset(struct vcpu *cpu)
     cpu->shadow = 0;
 }
 
-static void invalidate_ept(const struct hv_vmx_vcpu *v)
+/* Linear translations go at each entry, since there is no VPID. */
+void hv_vmx_flush(struct vcpu *cpu)
 {
+    const struct hv_vmx_vcpu *v = hv_vmx_of(cpu);
     struct {
         uint64_t pointer, reserved;
     } descriptor = { physical(v->ept) | EPT_POINTER_BITS, 0 };
 
-    __asm__ volatile("invept %0, %1" : : "m"(descriptor), "r"(1ull) : "cc", "memory");
+    if (v->ept != NULL) {
+        __asm__ volatile("invept %0, %1" : : "m"(descriptor), "r"(1ull) : "cc", "memory");
+    }
 }
 
-/* Linear translations go at each entry, since there is no VPID. */
 void hv_vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to)
 {
     const struct hv_vmx_vcpu *v = hv_vmx_of(cpu);
@@ -203,7 +206,5 @@ void hv_vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to)
         pages_map(root, v->ept != NULL ? &ept_pages : &vm_guest_pages, v->ept != NULL ? new_ept_table : vcpu_new_table,
                   cpu, guest_physical, to);
     }
-    if (v->ept != NULL) {
-        invalidate_ept(v);
-    }
+    hv_vmx_flush(cpu);
 }
