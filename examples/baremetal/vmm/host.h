@@ -22,7 +22,7 @@
 #define HOST_VECTOR_TIMER 0xF0u
 #define HOST_VECTOR_KICK 0xF1u
 #define HOST_VECTOR_NOTIFY 0xF2u /* posted interrupts, to a CPU in the host: nothing to do */
-#define HOST_VECTOR_WAKEUP 0xF3u /* posted interrupts, to a sleeping vCPU */
+#define HOST_VECTOR_WAKEUP 0xF3u /* posted interrupts, to a sleeping vCPU: ends the sleep, as any interrupt does */
 #define HOST_VECTOR_SPURIOUS 0xFFu
 
 struct vcpu;
@@ -144,7 +144,6 @@ bool host_is_idle(struct host_cpu *cpu);
 void host_interrupt(uint64_t vector, uint64_t error, uint64_t rip);
 /* What the VMM does in the timer's interrupt. */
 extern void (*host_timer_hook)(struct host_cpu *cpu);
-extern void (*host_wakeup_hook)(struct host_cpu *cpu);
 
 /* host_lapic.c: the physical local APIC, in xAPIC mode always, for Bochs cannot go back from x2APIC mode. */
 void host_lapic_start(void);

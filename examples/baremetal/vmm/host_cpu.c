@@ -22,7 +22,6 @@ extern void *ap_stack;
 struct host_cpu host_cpus[HOST_CPUS] __attribute__((aligned(64)));
 uint32_t host_cpu_count = 1;
 void (*host_timer_hook)(struct host_cpu *cpu);
-void (*host_wakeup_hook)(struct host_cpu *cpu);
 
 static struct idt_gate idt[256];
 static uint8_t ap_stacks[HOST_CPUS][AP_STACK_BYTES] __attribute__((aligned(16)));
@@ -143,7 +142,5 @@ void host_interrupt(uint64_t vector, uint64_t error, uint64_t rip)
         __atomic_fetch_add(&cpu->kicks, 1, __ATOMIC_RELAXED);
     } else if (vector == HOST_VECTOR_TIMER && host_timer_hook != NULL) {
         host_timer_hook(cpu);
-    } else if (vector == HOST_VECTOR_WAKEUP && host_wakeup_hook != NULL) {
-        host_wakeup_hook(cpu);
     }
 }

@@ -7,6 +7,8 @@
 
 struct hv {
     const char *name;
+    /* TSC ticks after which what a guest waits for is lost, on the machines and emulators that have it. */
+    uint64_t patience;
 
     /* This machine has it. */
     bool (*supported)(void);

@@ -2,7 +2,6 @@
 /* Entering the guest, and what an exit means in the words of no vendor. */
 #include "hv_vmx.h"
 
-#define PREEMPTION_TICKS 2000000u
 #define PAGE_FAULT_INFORMATION (INFORMATION_VALID | 3u << 8 | 14u)
 #define PAGE_FAULT_WRITE 2u
 
@@ -111,7 +110,7 @@ static void enter(struct vcpu *cpu)
     vmwrite(VMCS_GUEST_RFLAGS, cpu->regs.rflags);
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, cpu->shadow);
     if (hv_vmx_can.preemption_timer) {
-        vmwrite(VMCS_PREEMPTION_TIMER, PREEMPTION_TICKS >> hv_vmx_can.preemption_shift);
+        vmwrite(VMCS_PREEMPTION_TIMER, vm_watchdog() >> hv_vmx_can.preemption_shift);
     }
     if (hv_vmx_enter(&cpu->regs, v->launched) != 0) {
         host_print("VM entry failed: error %u\n", (unsigned)vmread(VMCS_INSTRUCTION_ERROR));

@@ -4,7 +4,6 @@
 #include "vm.h"
 
 #define MULTIBOOT_LOADED 0x2BADB002u
-#define PATIENCE_TICKS 30000000u
 
 struct multiboot_information {
     uint32_t flags, memory_lower, memory_upper, boot_device, command_line;
@@ -95,6 +94,12 @@ static void start_hypervisor(void)
     }
 }
 
+static bool is_wanted(const struct guest_payload *payload)
+{
+    return payload->cpus <= host_cpu_count && (payload->needs & ~VM_FEATURES) == 0 &&
+           (*options.only == 0 || strings_are_equal(payload->name, options.only));
+}
+
 /* Returns false if the payload failed. What it says itself is on the console by then. */
 static bool run(const struct guest_payload *payload, uint32_t index)
 {
@@ -118,13 +123,11 @@ void vmm_main(uint32_t magic, const struct multiboot_information *information)
     HOST_MUST(magic == MULTIBOOT_LOADED);
     read_options(information);
     host_timer_hook = vm_timer_interrupt;
-    vm.patience = PATIENCE_TICKS;
     host_cpu_start(options.cpus);
     start_hypervisor();
     host_print("# hypervisor %s, backend %s, CPUs %u\n", hv->name, options.backend, host_cpu_count);
     for (uint32_t i = 0; i < header->payload_count; i++) {
-        if (payloads[i].cpus <= host_cpu_count &&
-            (*options.only == 0 || strings_are_equal(payloads[i].name, options.only))) {
+        if (is_wanted(&payloads[i])) {
             run_count++;
             passed += run(&payloads[i], i);
         }

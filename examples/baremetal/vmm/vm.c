@@ -43,16 +43,13 @@ static void create_apics(void)
 
 void vm_create(const struct guest_payload *payload, uint32_t index)
 {
-    uint64_t patience = vm.patience;
-
     host_alloc_reset();
     memset(&vm, 0, sizeof(vm));
     vm.payload = payload;
     vm.payload_index = index;
     vm.cpu_count = payload->cpus;
-    /* The APIC offers all of it by itself; no processor's feature is asked for. */
-    vm.features = GUEST_FEATURE_X2APIC | GUEST_FEATURE_DEADLINE | GUEST_FEATURE_SNAPSHOT | GUEST_FEATURE_MOVE;
-    vm.patience = patience;
+    vm.features = VM_FEATURES;
+    vm.patience = hv->patience;
     load_image();
     create_apics();
     for (uint32_t i = 0; i < vm.cpu_count; i++) {

@@ -9,7 +9,8 @@
 
 #define VM_CPUS 2u
 #define VM_LINE_BYTES 160u
-#define VM_WINDOWS 2u
+/* The APIC offers all of it by itself: no processor's feature is asked for. */
+#define VM_FEATURES (GUEST_FEATURE_X2APIC | GUEST_FEATURE_DEADLINE | GUEST_FEATURE_SNAPSHOT | GUEST_FEATURE_MOVE)
 
 /* Interruptibility: the bits of the VMCS field, which SVM can express as well. */
 #define SHADOW_STI (1u << 0)
@@ -127,6 +128,11 @@ static inline bool vm_has_ended(void)
     return __atomic_load_n(&vm.verdict, __ATOMIC_ACQUIRE) != VERDICT_NONE;
 }
 void vm_kick(struct vcpu *cpu);
+/* Nobody stays in the guest or asleep for longer, in TSC ticks; a guest calls lost before that what needed a kick and had none. */
+static inline uint64_t vm_watchdog(void)
+{
+    return 3 * vm.patience;
+}
 const struct guest_header *vm_image(void);
 
 /* vm_glue.c: the callbacks of libvlapic; timers of the vCPUs. */

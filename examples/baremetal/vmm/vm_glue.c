@@ -2,8 +2,6 @@
 /* libvlapic's callbacks. The clock of now_ns() is the TSC: a "nanosecond" is a tick, which is also an input clock of the guest's timer. */
 #include "vm.h"
 
-#define WATCHDOG_TICKS 2000000u /* nobody stays in the guest or asleep for longer */
-
 static uint64_t clock(void *cookie)
 {
     (void)cookie;
@@ -15,7 +13,7 @@ static void arm_physical(uint64_t deadline)
     uint64_t now = rdtsc();
     uint64_t ticks = deadline > now ? deadline - now : 0;
 
-    host_lapic_timer(ticks < WATCHDOG_TICKS ? ticks : WATCHDOG_TICKS);
+    host_lapic_timer(ticks < vm_watchdog() ? ticks : vm_watchdog());
 }
 
 static void timer_arm(void *cookie, uint64_t deadline)

@@ -146,6 +146,7 @@ void vm_port(struct vcpu *cpu)
     uint64_t mask = UINT64_MAX >> (64 - 8 * cpu->exit.width);
 
     if (cpu->exit.write) {
+        trace(cpu, 'o', cpu->exit.port, *rax & mask);
         out(cpu, (uint32_t)(*rax & mask));
     } else {
         *rax = cpu->exit.width == 4 ? in(cpu) : (*rax & ~mask) | (in(cpu)&mask);
