@@ -88,7 +88,8 @@ struct vlapic_vmx_ops {
      *  VMCS. Mandatory with VLAPIC_VMX_POSTED. */
     void (*notify)(void *cpu_cookie, uint32_t apic_id, uint8_t vector);
     /** The vCPU is about to sleep (true), or no longer (false): while it is, the wake-up vector on physical CPU \p apic_id means that
-     *  vlapic_vmx_is_outstanding() is to be asked, and the vCPU kicked if so. Owner, loaded or not. NULL: nothing but the library posts. */
+     *  vlapic_vmx_is_outstanding() is to be asked, and the vCPU kicked if so. The two come in turn, with the same \p apic_id. Owner, loaded
+     *  or not. NULL: nothing but the library posts. */
     void (*blocked)(void *cpu_cookie, uint32_t apic_id, bool blocked);
 
     /** Bytes of the instruction at the guest's CS:RIP, as many as can be had, up to \p size; \p mode receives the size of the code segment. Owner. NULL: instructions are not decoded. */

@@ -144,6 +144,7 @@ void vmx_enter(void *cpu_state, const struct vlapic_entry *entry)
     struct vmx_cpu *state = cpu_state;
     struct vlapic_plan plan;
 
+    vmx_unblock(state); /* where a halt came before, and no exit */
     if (features_may_have_changed(state)) {
         vmx_update_controls(state);
     }

@@ -140,12 +140,25 @@ void vmx_put(void *cpu_state)
     }
 }
 
-static void tell_blocked(const struct vmx_cpu *state, bool blocked)
+static void tell_blocked(const struct vmx_cpu *state)
 {
     if (state->vm->ops.blocked != NULL) {
-        uint64_t control = __atomic_load_n(&state->shared->descriptor->control, __ATOMIC_SEQ_CST);
+        state->vm->ops.blocked(state->cookie, state->blocked_at, state->is_blocked);
+    }
+}
 
-        state->vm->ops.blocked(state->cookie, from_ndst(state->shared, control), blocked);
+/* The physical CPU that the wake-up vector goes to. A vCPU that halts again is on its list already, unless it has moved. */
+static void enlist(struct vmx_cpu *state)
+{
+    uint32_t here = from_ndst(state->shared, __atomic_load_n(&state->shared->descriptor->control, __ATOMIC_SEQ_CST));
+
+    if (state->is_blocked && state->blocked_at != here) {
+        vmx_unblock(state);
+    }
+    if (!state->is_blocked) {
+        state->is_blocked = true;
+        state->blocked_at = here;
+        tell_blocked(state);
     }
 }
 
@@ -157,8 +170,7 @@ void vmx_block(void *cpu_state)
     if (!has_posted(state)) {
         return;
     }
-    state->is_blocked = true;
-    tell_blocked(state, true);
+    enlist(state);
     set_control(state->shared->descriptor, DESCRIPTOR_NV | DESCRIPTOR_SN, vector_bits(state->vm->wakeup_vector));
     find_unannounced(state->shared->descriptor);
 }
@@ -172,7 +184,7 @@ void vmx_unblock(void *cpu_state)
     }
     state->is_blocked = false;
     set_control(state->shared->descriptor, DESCRIPTOR_NV, vector_bits(state->vm->notification_vector));
-    tell_blocked(state, false);
+    tell_blocked(state);
 }
 
 void vmx_publish_levels(struct vmx_cpu *state)
