@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The museum, section C: state that hardware accelerates. Most of it comes with the vmx and svm backends; what the core
- * owes every backend is tested here. See museum.h.
+ * The museum, section C: state that hardware accelerates. What the core owes every backend is tested here; vmx has files
+ * of its own. See museum.h.
  */
 #include "museum_smp.h"
 
@@ -22,46 +22,7 @@ static struct vlapic_cpu *start(unsigned count, bool x2apic)
     return fake_cpu_at(&fake, 0);
 }
 
-/* ---- EOI-exit bitmaps and TPR thresholds ---- */
-
-static void museum_069_a_level_vector_is_in_the_eoi_exit_bitmap_before_it_is_pending(void **state)
-{
-    /* ACRN, bhyve: a vector turned level while its vCPU ran in the guest, and the EOI did not exit. */
-    (void)state;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; a level post to a running vCPU forces an exit and an EOI-exit bit");
-}
-
-static void museum_071_a_deferred_update_waits_for_its_own_control_block(void **state)
-{
-    /* KVM: an EOI-exit update was written into the nested control block that happened to be loaded, and forgotten. */
-    (void)state;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; an update that comes while another VMCS is loaded is kept for its own");
-}
-
-static void museum_072_the_eoi_exit_bitmap_depends_on_known_state_alone(void **state)
-{
-    /* KVM: a bitmap on the stack was filled on one path only. */
-    (void)state;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; the first entry has all EOI-exit words 0 in memory that held rubbish");
-}
-
-static void museum_073_the_tpr_threshold_follows_irr_isr_and_tpr(void **state)
-{
-    /* ACRN: the threshold was computed when a vector was injected, and not again after its EOI. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; after an EOI the next entry has the threshold of what is left");
-}
-
-static void museum_075_each_entry_recomputes_the_tpr_threshold(void **state)
-{
-    /* Xen, KVM: a threshold from an older TPR made an interrupt late by seconds, or exits without end. */
-    (void)state;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; posts and TPR changes without an exit show in the next threshold");
-}
+/* ---- TPR by way of a control block ---- */
 
 static void museum_077_v_tpr_keeps_the_sub_class(void **state)
 {
@@ -108,43 +69,7 @@ static void museum_096_who_posts_does_not_decide_about_the_kick(void **state)
     assert_int_equal(fake_count(&fake, FAKE_KICK), 1);
 }
 
-static void museum_096_a_running_vcpu_gets_a_notification(void **state)
-{
-    /* KVM: the hardware side of the same mistake. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; a post to a vCPU in the guest notifies instead of waking");
-}
-
-/* ---- posted interrupts ---- */
-
-static void museum_100_clearing_sn_looks_for_bits_without_on(void **state)
-{
-    /* KVM, Xen: what a device posts while SN is set does not set ON, and was overlooked. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; PIR bits posted under SN set ON when SN is cleared");
-}
-
-static void museum_102_a_notification_in_root_mode_leads_to_a_merge(void **state)
-{
-    /* ACRN: a notification between the exit and the host's interrupt window was left to the hardware and lost. */
-    (void)state;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; a notification that the host took makes the next entry merge PIR");
-}
-
-static void museum_103_the_interrupt_window_is_for_extint_alone(void **state)
-{
-    /* ACRN: with virtual-interrupt delivery the window was asked for APIC vectors, and not for the 8259's. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; window exiting by source and by virtual-interrupt delivery");
-}
-
-static void museum_104_pir_is_merged_without_acceleration_too(void **state)
-{
-    /* KVM: while acceleration was withdrawn, what devices had posted stayed in PIR. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; with an inhibit in force PIR bits are injected by software");
-}
+/* ---- state in a page ---- */
 
 static void museum_105_inhibit_reasons_are_recomputed(void **state)
 {
@@ -152,13 +77,6 @@ static void museum_105_inhibit_reasons_are_recomputed(void **state)
     (void)state;
     MUSEUM_SKIP(
         "svm: the backend is not written yet; ID inhibits go with RESET and ignore disabled APICs and wide IDs");
-}
-
-static void museum_106_isr_caches_end_when_hardware_owned_the_page(void **state)
-{
-    /* KVM: the highest vector in service was cached from before activation, and the wrong vector ended. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; after deactivation EOI ends what the page has in service");
 }
 
 static void museum_108_taking_a_vector_moves_it_and_the_priorities(void **state)
@@ -184,28 +102,6 @@ static void museum_108_taking_a_vector_moves_it_and_the_priorities(void **state)
     assert_int_equal(vector, 0xFF); /* run.h: the spurious vector, SVR bits 7:0 */
     museum_only(cpu, VLAPIC_REG_ISR, -1, -1);
     museum_only(cpu, VLAPIC_REG_IRR, 0x71, 0x61);
-}
-
-static void museum_108_taking_a_vector_sets_rvi_and_svi(void **state)
-{
-    /* Xen, KVM: the hardware side of the same mistake. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; a vector that software takes moves RVI, SVI and VPPR");
-}
-
-static void museum_110_an_eoi_exit_is_not_a_second_eoi(void **state)
-{
-    /* KVM: the handler of the EOI-induced exit ended another vector. */
-    (void)state;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; an EOI-induced exit broadcasts and leaves ISR as hardware left it");
-}
-
-static void museum_112_without_vid_eoi_and_self_ipi_exit(void **state)
-{
-    /* ACRN: the APIC-write exit of 0B0h was not handled. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; APIC-write exits of EOI and ICR do what an access does, once");
 }
 
 /* ---- the register page ---- */
@@ -362,13 +258,6 @@ static void museum_113_the_register_page_is_what_the_guest_reads(void **state)
     }
 }
 
-static void museum_113_the_current_count_is_never_read_from_the_page(void **state)
-{
-    /* bhyve: the register that cannot be kept current in a page, and the place of the 64-bit ICR. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; reads of 390h and 839h exit, the x2APIC ICR is 64 bits at 300h");
-}
-
 /* ---- AVIC ---- */
 
 static void museum_114_an_incomplete_ipi_is_finished_by_its_cause(void **state)
@@ -446,52 +335,15 @@ static void museum_122_a_tracked_edge_vector_is_counted_once(void **state)
     eoi_of_an_edge_vector_is_told(0xD1);
 }
 
-static void museum_122_a_tracked_edge_vector_has_an_eoi_exit(void **state)
-{
-    /* Xen: hardware delivered the tick, and the host did not learn of it. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; a vector that the host tracks has its EOI-exit bit, TMR stays 0");
-}
-
-static void museum_123_only_unicast_vectors_can_be_posted(void **state)
-{
-    /* KVM: a remapping entry for an NMI, or for several recipients, was programmed as a posted vector. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; which routes may be posted is asked with its VT-d posting");
-}
-
-static void museum_124_blocking_switches_the_notification_vector(void **state)
-{
-    /* KVM: a device's post came just before the notification vector was switched, and woke nobody. */
-    (void)state;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; before blocking NV is the wake-up vector, and ON forbids the sleep");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(museum_069_a_level_vector_is_in_the_eoi_exit_bitmap_before_it_is_pending),
-        cmocka_unit_test(museum_071_a_deferred_update_waits_for_its_own_control_block),
-        cmocka_unit_test(museum_072_the_eoi_exit_bitmap_depends_on_known_state_alone),
-        cmocka_unit_test(museum_073_the_tpr_threshold_follows_irr_isr_and_tpr),
-        cmocka_unit_test(museum_075_each_entry_recomputes_the_tpr_threshold),
         cmocka_unit_test(museum_077_v_tpr_keeps_the_sub_class),
         cmocka_unit_test(museum_079_cr8_writes_are_intercepted_when_tpr_holds_a_vector_back),
         cmocka_unit_test_teardown(museum_096_who_posts_does_not_decide_about_the_kick, stop),
-        cmocka_unit_test(museum_096_a_running_vcpu_gets_a_notification),
-        cmocka_unit_test(museum_100_clearing_sn_looks_for_bits_without_on),
-        cmocka_unit_test(museum_102_a_notification_in_root_mode_leads_to_a_merge),
-        cmocka_unit_test(museum_103_the_interrupt_window_is_for_extint_alone),
-        cmocka_unit_test(museum_104_pir_is_merged_without_acceleration_too),
         cmocka_unit_test(museum_105_inhibit_reasons_are_recomputed),
-        cmocka_unit_test(museum_106_isr_caches_end_when_hardware_owned_the_page),
         cmocka_unit_test_teardown(museum_108_taking_a_vector_moves_it_and_the_priorities, stop),
-        cmocka_unit_test(museum_108_taking_a_vector_sets_rvi_and_svi),
-        cmocka_unit_test(museum_110_an_eoi_exit_is_not_a_second_eoi),
-        cmocka_unit_test(museum_112_without_vid_eoi_and_self_ipi_exit),
         cmocka_unit_test_teardown(museum_113_the_register_page_is_what_the_guest_reads, stop),
-        cmocka_unit_test(museum_113_the_current_count_is_never_read_from_the_page),
         cmocka_unit_test(museum_114_an_incomplete_ipi_is_finished_by_its_cause),
         cmocka_unit_test(museum_115_erratum_1235_keeps_is_running_clear),
         cmocka_unit_test(museum_117_ids_beyond_the_table_turn_avic_off),
@@ -500,9 +352,6 @@ int main(void)
         cmocka_unit_test_teardown(museum_121_a_host_hears_of_an_edge_eoi, stop),
         cmocka_unit_test(museum_121_edge_eoi_inhibits_avic),
         cmocka_unit_test_teardown(museum_122_a_tracked_edge_vector_is_counted_once, stop),
-        cmocka_unit_test(museum_122_a_tracked_edge_vector_has_an_eoi_exit),
-        cmocka_unit_test(museum_123_only_unicast_vectors_can_be_posted),
-        cmocka_unit_test(museum_124_blocking_switches_the_notification_vector),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,15 +102,6 @@ static void museum_158_fifteen_classes_nest(void **state)
     assert_int_equal(guest_read(cpu, VLAPIC_REG_PPR), 0);
 }
 
-static void museum_160_svi_follows_a_synthetic_eoi(void **state)
-{
-    /* Xen: after an EOI that software did for the guest, SVI was stale, and after the first mend zero. */
-    (void)state;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; SVI has to be the highest vector left in service after an EOI that "
-        "hardware did not do");
-}
-
 static void museum_161_an_x2apic_eoi_takes_zero_only(void **state)
 {
     /* coconut-svsm, Xen: the value was ignored in x2APIC mode as well. */
@@ -700,13 +691,6 @@ static void museum_178_nmis_merge_until_the_host_collects_them(void **state)
     assert_int_equal(core.taken, 3);
 }
 
-static void museum_178_virtual_nmis_merge_in_the_same_way(void **state)
-{
-    /* KVM: the number of NMIs kept differed between the software and the hardware path. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; virtual NMIs have to merge as the polled ones do");
-}
-
 static void museum_178_vnmi_merges_in_the_same_way(void **state)
 {
     /* KVM: the number of NMIs kept differed between the software and the hardware path. */
@@ -782,7 +766,6 @@ int main(void)
         TEST(museum_157_an_eoi_with_nothing_in_service_is_a_no_op),
         TEST(museum_158_restored_isr_bits_end_by_priority),
         TEST(museum_158_fifteen_classes_nest),
-        TEST(museum_160_svi_follows_a_synthetic_eoi),
         TEST(museum_161_an_x2apic_eoi_takes_zero_only),
         TEST(museum_161_an_xapic_eoi_takes_any_value),
         TEST(museum_162_an_eoi_callback_may_send_the_vector_again),
@@ -805,7 +788,6 @@ int main(void)
         TEST(museum_177_amd_does_not_mask_lvtpc),
         TEST(museum_178_three_nmis_in_a_handler_are_one_more),
         TEST(museum_178_nmis_merge_until_the_host_collects_them),
-        TEST(museum_178_virtual_nmis_merge_in_the_same_way),
         TEST(museum_178_vnmi_merges_in_the_same_way),
         TEST(museum_179_an_interrupt_is_told_of_beside_an_nmi),
         TEST(museum_180_an_acknowledge_that_finds_nothing_is_spurious),

@@ -360,13 +360,6 @@ static void museum_093_neighbours_in_a_word_do_not_lose_each_other(void **state)
     assert_true(good);
 }
 
-static void museum_093_pir_is_merged_by_atomic_operations(void **state)
-{
-    /* ACRN, KVM: the same words where hardware writes them. */
-    (void)state;
-    MUSEUM_SKIP("vmx: the backend is not written yet; PIR and the EOI-exit set against posts to the same word");
-}
-
 /* ---- 094: a kick is a hint ---- */
 
 static void take_everything(void)
@@ -474,7 +467,6 @@ int main(void)
         cmocka_unit_test_teardown(museum_092_no_request_is_lost_to_ack_and_eoi, stop),
         cmocka_unit_test_teardown(museum_093_a_post_during_the_merge_keeps_both, stop),
         cmocka_unit_test_teardown(museum_093_neighbours_in_a_word_do_not_lose_each_other, stop),
-        cmocka_unit_test(museum_093_pir_is_merged_by_atomic_operations),
         cmocka_unit_test_teardown(museum_094_an_announcement_without_a_vector_is_legal, stop),
         cmocka_unit_test_teardown(museum_094_spurious_kicks_change_nothing, stop),
         cmocka_unit_test_teardown(museum_118_the_sender_looks_after_the_vector_is_stored, stop),

@@ -382,15 +382,6 @@ static void museum_029_software_disable_masks_every_lvt(void **unused)
     museum_only(cpu, VLAPIC_REG_IRR, -1, -1);
 }
 
-static void museum_030_a_dirty_page_is_sanitised(void **unused)
-{
-    /* bhyve: with APIC-register virtualization the guest's store lay in the page before anyone had checked it. */
-    (void)unused;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; an APIC-write exit has to clean an LVT entry in the page, and the current "
-        "count is never taken from the page");
-}
-
 static void museum_032_version_and_lvt_entries_agree(void **unused)
 {
     /* OpenVMM, v86, bhyve: LVT entries that the version register announced were missing, and x2APIC guests took a #GP for it. */
@@ -491,23 +482,6 @@ static void museum_034_read_only_registers_ignore_writes(void **unused)
     assert_int_equal(host.call_count, 0);
 }
 
-static void museum_036_a_trap_like_exit_cannot_fault(void **unused)
-{
-    /* Xen, KVM: the handler of MSR writes was used for APIC-write exits, and raised #GP after the instruction. */
-    (void)unused;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; APIC-write exits of ICR and SELF IPI take the value from the page, never ask "
-        "for an exception and leave bit 12 clear");
-}
-
-static void museum_037_delivery_status_is_cleared_in_the_page(void **unused)
-{
-    /* bhyve, KVM: the guest's own bit 12 stayed in the page, and the guest waited for an idle ICR for ever. */
-    (void)unused;
-    MUSEUM_SKIP(
-        "vmx: the backend is not written yet; after an APIC-write exit of ICR the page reads idle and one IPI went out");
-}
-
 static void museum_038_the_busy_bit_is_cleared_after_an_incomplete_ipi(void **unused)
 {
     /* KVM: by an erratum of AVIC the busy bit may stay set on the exit, and the guest waited for ever. */
@@ -584,13 +558,10 @@ int main(void)
         TEST(museum_027_rdmsr_gives_64_bits),
         TEST(museum_028_read_only_lvt_bits_are_ignored),
         TEST(museum_029_software_disable_masks_every_lvt),
-        TEST(museum_030_a_dirty_page_is_sanitised),
         TEST(museum_032_version_and_lvt_entries_agree),
         TEST(museum_033_the_version_register_has_its_fields_in_place),
         TEST(museum_033_the_version_number_is_the_hosts_choice),
         TEST(museum_034_read_only_registers_ignore_writes),
-        TEST(museum_036_a_trap_like_exit_cannot_fault),
-        TEST(museum_037_delivery_status_is_cleared_in_the_page),
         TEST(museum_038_the_busy_bit_is_cleared_after_an_incomplete_ipi),
         TEST(museum_039_a_snapshot_has_one_icr_layout),
         TEST(museum_041_a_read_before_a_write_does_nothing),
