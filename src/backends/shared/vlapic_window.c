@@ -88,7 +88,8 @@ bool vlapic_window_has(struct vlapic_cpu *cpu, uint64_t guest_physical)
 }
 
 enum vlapic_window_result vlapic_window_access(struct vlapic_cpu *cpu, const struct vlapic_window_host *host,
-                                               uint64_t guest_physical, bool write, uint32_t *length)
+                                               uint64_t guest_physical, enum vlapic_window_direction direction,
+                                               uint32_t *length)
 {
     struct access access = { .cpu = cpu, .guest = host->guest, .cookie = vlapic_cpu_cookie(cpu) };
     uint8_t bytes[VLAPIC_DECODE_MAX_LENGTH];
@@ -103,7 +104,10 @@ enum vlapic_window_result vlapic_window_access(struct vlapic_cpu *cpu, const str
     count = host->fetch(access.cookie, bytes, sizeof(bytes), &mode);
     status = vlapic_decode_parse(mode, bytes, count, &insn);
     if (status == VLAPIC_DECODE_DONE) {
-        status = execute(&access, &insn, guest_physical, write);
+        status = execute(&access, &insn, guest_physical, direction == VLAPIC_WINDOW_WRITE);
+        if (direction == VLAPIC_WINDOW_EITHER && status == VLAPIC_DECODE_MISMATCH) {
+            status = execute(&access, &insn, guest_physical, true);
+        }
     }
     switch (status) {
     case VLAPIC_DECODE_DONE:

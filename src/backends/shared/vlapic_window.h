@@ -12,6 +12,9 @@ enum vlapic_window_result {
     VLAPIC_WINDOW_UNSUPPORTED /* not an instruction that the decoder knows */
 };
 
+/* What an exit tells of the access. */
+enum vlapic_window_direction { VLAPIC_WINDOW_READ, VLAPIC_WINDOW_WRITE, VLAPIC_WINDOW_EITHER };
+
 /* What the embedder supplies for it: see vlapic/vmx.h, vlapic/svm.h. */
 struct vlapic_window_host {
     size_t (*fetch)(void *cpu_cookie, uint8_t *bytes, size_t size, enum vlapic_decode_mode *mode);
@@ -22,6 +25,7 @@ struct vlapic_window_host {
 bool vlapic_window_has(struct vlapic_cpu *cpu, uint64_t guest_physical);
 
 enum vlapic_window_result vlapic_window_access(struct vlapic_cpu *cpu, const struct vlapic_window_host *host,
-                                               uint64_t guest_physical, bool write, uint32_t *length);
+                                               uint64_t guest_physical, enum vlapic_window_direction direction,
+                                               uint32_t *length);
 
 #endif

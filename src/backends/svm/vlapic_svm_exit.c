@@ -132,7 +132,8 @@ static enum vlapic_svm_result decode(const struct svm_cpu *state, uint64_t guest
 {
     const struct vlapic_window_host host = { .fetch = state->vm->ops.fetch, .guest = state->vm->ops.guest };
 
-    switch (vlapic_window_access(state->cpu, &host, guest_physical, write, length)) {
+    switch (vlapic_window_access(state->cpu, &host, guest_physical, write ? VLAPIC_WINDOW_WRITE : VLAPIC_WINDOW_READ,
+                                 length)) {
     case VLAPIC_WINDOW_DONE:
         return VLAPIC_SVM_ADVANCE;
     case VLAPIC_WINDOW_RESUME:

@@ -93,11 +93,12 @@ static enum vlapic_vmx_result wrmsr(struct vmx_cpu *state, const struct vlapic_v
 
 /* --- the window ----------------------------------------------------------------------------------------------------------- */
 
-static enum vlapic_vmx_result decode(const struct vmx_cpu *state, uint64_t guest_physical, bool write, uint32_t *length)
+static enum vlapic_vmx_result decode(const struct vmx_cpu *state, uint64_t guest_physical,
+                                     enum vlapic_window_direction direction, uint32_t *length)
 {
     const struct vlapic_window_host host = { .fetch = state->vm->ops.fetch, .guest = state->vm->ops.guest };
 
-    switch (vlapic_window_access(state->cpu, &host, guest_physical, write, length)) {
+    switch (vlapic_window_access(state->cpu, &host, guest_physical, direction, length)) {
     case VLAPIC_WINDOW_DONE:
         return VLAPIC_VMX_ADVANCE;
     case VLAPIC_WINDOW_RESUME:
@@ -107,15 +108,24 @@ static enum vlapic_vmx_result decode(const struct vmx_cpu *state, uint64_t guest
     }
 }
 
+static enum vlapic_window_direction direction_of(bool write)
+{
+    return write ? VLAPIC_WINDOW_WRITE : VLAPIC_WINDOW_READ;
+}
+
+static enum vlapic_vmx_result window_access(const struct vmx_cpu *state, uint64_t guest_physical,
+                                            enum vlapic_window_direction direction, uint32_t *length)
+{
+    return vlapic_window_has(state->cpu, guest_physical) ? decode(state, guest_physical, direction, length)
+                                                         : VLAPIC_VMX_NOT_MINE;
+}
+
 enum vlapic_vmx_result vlapic_vmx_access(struct vlapic_cpu *cpu, uint64_t guest_physical, bool write, uint32_t *length)
 {
     const struct vmx_cpu *state = vmx_of(cpu);
 
     *length = 0;
-    if (state == NULL || !vlapic_window_has(cpu, guest_physical)) {
-        return VLAPIC_VMX_NOT_MINE;
-    }
-    return decode(state, guest_physical, write, length);
+    return state != NULL ? window_access(state, guest_physical, direction_of(write), length) : VLAPIC_VMX_NOT_MINE;
 }
 
 enum access_type { LINEAR_READ = 0, LINEAR_WRITE = 1 };
@@ -133,17 +143,15 @@ static enum vlapic_vmx_result apic_access(struct vmx_cpu *state, const struct vl
         /* Whatever the value. */
         return finish(vlapic_cpu_mmio_write(state->cpu, offset, 4, 0), exit->instruction_length, length);
     }
-    return decode(state, offset, type == LINEAR_WRITE, length);
+    return decode(state, offset, direction_of(type == LINEAR_WRITE), length);
 }
 
-static enum vlapic_vmx_result ept(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t *length)
+static enum vlapic_vmx_result ept_violation(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t *length)
 {
-    if (exit->reason == REASON_EPT_VIOLATION && (exit->qualification & EPT_FETCH) != 0) {
+    if ((exit->qualification & EPT_FETCH) != 0) {
         return VLAPIC_VMX_NOT_MINE;
     }
-    /* A misconfiguration does not tell a direction: the instruction does. */
-    return vlapic_vmx_access(state->cpu, exit->guest_physical,
-                             exit->reason == REASON_EPT_VIOLATION && (exit->qualification & EPT_WRITE) != 0, length);
+    return window_access(state, exit->guest_physical, direction_of((exit->qualification & EPT_WRITE) != 0), length);
 }
 
 /* --- the page has the value already ------------------------------------------------------------------------------------------ */
@@ -196,8 +204,9 @@ static enum vlapic_vmx_result dispatch(struct vmx_cpu *state, const struct vlapi
         apic_write_exit(state, exit->qualification & 0xFF0u, self_ipi);
         return VLAPIC_VMX_RESUME;
     case REASON_EPT_VIOLATION:
-    case REASON_EPT_MISCONFIGURATION:
-        return ept(state, exit, length);
+        return ept_violation(state, exit, length);
+    case REASON_EPT_MISCONFIGURATION: /* does not tell a direction: the instruction does */
+        return window_access(state, exit->guest_physical, VLAPIC_WINDOW_EITHER, length);
     default:
         return VLAPIC_VMX_NOT_MINE;
     }
