@@ -183,11 +183,20 @@ static bool has_news(struct vlapic_cpu *cpu)
     return false;
 }
 
+static vlapic_cold void wake_up(struct vlapic_cpu *cpu)
+{
+    if (cpu->backend->unblock != NULL) {
+        cpu->backend->unblock(cpu->backend_state);
+    }
+}
+
 /* Leave the host state, then look once more: see vlapic_kick_if_away(). */
 bool vlapic_cpu_enter(struct vlapic_cpu *cpu)
 {
     VLAPIC_ASSERT_OWNER(cpu);
-    vlapic_exchange(&cpu->run_state, VLAPIC_RUN_GUEST); /* [E1] */
+    if (vlapic_unlikely(vlapic_exchange(&cpu->run_state, VLAPIC_RUN_GUEST) == VLAPIC_RUN_HALTED)) { /* [E1] */
+        wake_up(cpu);
+    }
     if (has_news(cpu)) {
         vlapic_store_release(&cpu->run_state, VLAPIC_RUN_HOST);
         return false;
@@ -220,8 +229,8 @@ void vlapic_cpu_exit(struct vlapic_cpu *cpu)
     if (cpu->backend->exit != NULL && run_state == VLAPIC_RUN_GUEST) {
         leave_guest(cpu);
     }
-    if (cpu->backend->unblock != NULL && run_state == VLAPIC_RUN_HALTED) {
-        cpu->backend->unblock(cpu->backend_state);
+    if (vlapic_unlikely(run_state == VLAPIC_RUN_HALTED)) {
+        wake_up(cpu);
     }
     vlapic_store_release(&cpu->run_state, VLAPIC_RUN_HOST);
 }

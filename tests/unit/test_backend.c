@@ -417,6 +417,21 @@ static void what_only_the_backend_knows_of_keeps_the_vcpu_from_entering_and_slee
     assert_int_equal(unblocks, 2);
 }
 
+/* run.h, vlapic_cpu_enter(): the last call of enter and halt counts. */
+static void a_vcpu_that_enters_instead_of_sleeping_is_blocked_no_more(void **state)
+{
+    (void)state;
+    assert_true(vlapic_cpu_halt(cpu));
+    assert_true(vlapic_cpu_enter(cpu));
+    assert_int_equal(unblocks, 1);
+    vlapic_cpu_exit(cpu);
+    assert_int_equal(unblocks, 1);
+    assert_true(vlapic_cpu_halt(cpu));
+    outstanding = true;
+    assert_false(vlapic_cpu_enter(cpu));
+    assert_int_equal(unblocks, 2);
+}
+
 static void what_the_backend_declines_waits_in_the_mailbox(void **state)
 {
     (void)state;
@@ -510,6 +525,7 @@ int main(void)
         TEST(looking_tells_nothing),
         HARDWARE(a_notification_goes_where_the_run_state_says),
         HARDWARE(what_only_the_backend_knows_of_keeps_the_vcpu_from_entering_and_sleeping),
+        HARDWARE(a_vcpu_that_enters_instead_of_sleeping_is_blocked_no_more),
         HARDWARE(what_the_backend_declines_waits_in_the_mailbox),
         HARDWARE(the_model_goes_on_with_the_page_as_hardware_left_it),
         TEST(software_enable_is_told),
