@@ -89,7 +89,7 @@ struct vlapic_vmx_ops {
     void (*notify)(void *cpu_cookie, uint32_t apic_id, uint8_t vector);
     /** The vCPU is about to sleep (true), or no longer (false): while it is, the wake-up vector on physical CPU \p apic_id means that
      *  vlapic_vmx_is_outstanding() is to be asked, and the vCPU kicked if so. The two come in turn, with the same \p apic_id. Owner, loaded
-     *  or not. NULL: nothing but the library posts. */
+     *  or not. NULL: nothing but the library posts; no VLAPIC_VMX_IPI then, and no IOMMU. */
     void (*blocked)(void *cpu_cookie, uint32_t apic_id, bool blocked);
 
     /** Bytes of the instruction at the guest's CS:RIP, as many as can be had, up to \p size; \p mode receives the size of the code segment. Owner. NULL: instructions are not decoded. */
@@ -112,8 +112,9 @@ struct vlapic_vmx_config {
         apic_access_page; /**< physical address of a page that nothing else uses, for VLAPIC_VMX_APIC_ACCESS; 0: not used */
     uint8_t
         notification_vector; /**< of the host, 16..255, on every physical CPU: its handler does an EOI. For VLAPIC_VMX_POSTED; 0: not used */
-    uint8_t wakeup_vector; /**< of the host, another one; 0: as notification_vector */
-    bool host_x2apic;      /**< physical APICs are in x2APIC mode: format of NDST */
+    uint8_t
+        wakeup_vector; /**< of the host, 16..255, another one: for VLAPIC_VMX_IPI, and where an IOMMU posts. 0: nothing but the library posts */
+    bool host_x2apic;  /**< physical APICs are in x2APIC mode: format of NDST */
     bool
         length_is_valid; /**< the exit instruction length of APIC-access exits can be relied on, though undefined by the manual */
     struct vlapic_page

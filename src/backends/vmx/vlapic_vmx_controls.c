@@ -23,6 +23,14 @@ static bool can_notify(const struct vlapic_vmx_config *config)
            config->ops->physical_apic_id != NULL;
 }
 
+/* Where processors post by themselves, only the wake-up vector reaches a vCPU that sleeps. As notification vector, the guest that runs there
+ * might take it. */
+static bool can_wake(const struct vlapic_vmx_config *config)
+{
+    return config->wakeup_vector >= 16 && config->wakeup_vector != config->notification_vector &&
+           config->ops->blocked != NULL;
+}
+
 static uint32_t offered(const struct vlapic_vmx_config *config)
 {
     const struct vlapic_vmx_capabilities *c = &config->capabilities;
@@ -38,7 +46,7 @@ static uint32_t offered(const struct vlapic_vmx_config *config)
         features |= VLAPIC_VMX_POSTED;
     }
     if (may_be_one(c->primary, PRIMARY_TERTIARY) && (c->tertiary & TERTIARY_IPI) != 0 && config->pid_table.va != NULL &&
-        config->pid_table_entries != 0) {
+        config->pid_table_entries != 0 && config->ops != NULL && can_wake(config)) {
         features |= VLAPIC_VMX_IPI;
     }
     return features;
