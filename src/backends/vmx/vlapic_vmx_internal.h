@@ -115,6 +115,7 @@ struct vmx_cpu {
     bool is_written;   /* the VMCS holds what the members below say */
     bool is_blocked;
     uint32_t blocked_at; /* physical APIC ID that the embedder was told, if so */
+    struct vlapic_vectors late; /* taken out of PIR when TMR changed: to be collected as level triggered */
     uint32_t windows;
     uint32_t threshold;
     uint64_t eoi_exit[4];

@@ -11,29 +11,35 @@ static bool level_of(const struct vmx_shared *shared, uint32_t word, uint64_t bi
     return (__atomic_load_n(&shared->level[word], __ATOMIC_SEQ_CST) & bit) != 0;
 }
 
-/* [D1]..[D4]. A vector in the trigger mode that TMR and the EOI-exit bitmap have is carried by the descriptor. The mode is looked at again
- * after PIR is set: if it changed meanwhile, by a RESET for instance, the vector goes the other way, too, with its mode. */
+/* True if nobody had set the bit before. */
+static bool set_first(uint64_t *word, uint64_t bit) /* NOLINT(readability-non-const-parameter): atomically */
+{
+    return (__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST) & bit) == 0;
+}
+
+/* A vector in the trigger mode that TMR and the EOI-exit bitmap have is carried by the descriptor. The mode is looked at again after PIR
+ * is set: if it changed meanwhile, by a RESET for instance, the vector goes the other way, too, with its mode. ON is set by then: others
+ * who found the vector in PIR rely on it. */
 enum vlapic_post vmx_post(void *memory, uint8_t vector, bool level)
 {
     struct vmx_shared *shared = memory;
     struct vmx_descriptor *descriptor = shared->descriptor;
     uint32_t word = vector / 64u;
     uint64_t bit = 1ull << (vector % 64u);
-    uint64_t old;
+    bool is_news;
 
     if (level_of(shared, word, bit) != level) {
         return VLAPIC_POST_DECLINE;
     }
-    old = __atomic_fetch_or(&descriptor->pir[word], bit, __ATOMIC_SEQ_CST); /* [D1] */
-    if (level_of(shared, word, bit) != level) {
+    is_news = set_first(&descriptor->pir[word], bit) &&       /* [D1] */
+              set_first(&descriptor->control, DESCRIPTOR_ON); /* [D2] */
+    if (level_of(shared, word, bit) != level) {               /* [D3] */
         return VLAPIC_POST_DECLINE;
     }
-    /* [D2] whoever set the bit, or ON, tells the vCPU. */
-    if ((old & bit) != 0 ||
-        (__atomic_fetch_or(&descriptor->control, DESCRIPTOR_ON, __ATOMIC_SEQ_CST) & DESCRIPTOR_ON) != 0) {
-        return VLAPIC_POST_NONE;
+    if (!is_news) {
+        return VLAPIC_POST_NONE; /* whoever set the bit, or ON, tells the vCPU */
     }
-    return __atomic_load_n(&shared->notifies, __ATOMIC_SEQ_CST) ? VLAPIC_POST_NOTIFY : VLAPIC_POST_KICK;
+    return __atomic_load_n(&shared->notifies, __ATOMIC_SEQ_CST) ? VLAPIC_POST_NOTIFY : VLAPIC_POST_KICK; /* [D4] */
 }
 
 /* The format of NDST is that of the host's APICs. */
@@ -67,8 +73,8 @@ bool vmx_pending(const void *memory)
 /* [D5] ON is cleared before PIR is read: what is posted from now on sets it anew. */
 bool vmx_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
 {
-    const struct vmx_shared *shared = ((struct vmx_cpu *)cpu_state)->shared;
-    struct vmx_descriptor *descriptor = shared->descriptor;
+    struct vmx_cpu *state = cpu_state;
+    struct vmx_descriptor *descriptor = state->shared->descriptor;
     uint64_t any = 0;
 
     __atomic_fetch_and(&descriptor->control, ~DESCRIPTOR_ON, __ATOMIC_SEQ_CST);
@@ -77,7 +83,9 @@ bool vmx_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_v
         if (__atomic_load_n(&descriptor->pir[w], __ATOMIC_SEQ_CST) != 0) {
             posted->word[w] = __atomic_exchange_n(&descriptor->pir[w], 0, __ATOMIC_SEQ_CST);
         }
-        level->word[w] = shared->level[w];
+        posted->word[w] |= state->late.word[w];
+        level->word[w] = state->shared->level[w] | state->late.word[w];
+        state->late.word[w] = 0;
         any |= posted->word[w];
     }
     return any != 0;
@@ -187,13 +195,31 @@ void vmx_unblock(void *cpu_state)
     tell_blocked(state);
 }
 
+/* [D8] What is in PIR of vectors that change was, or may have been, posted in the mode before, after what changed it was taken: it is taken
+ * out, to be collected as level triggered, since an EOI too many does no harm. */
+static void take_late(struct vmx_cpu *state, uint32_t w, uint64_t changed)
+{
+    struct vmx_descriptor *descriptor = state->shared->descriptor;
+    uint64_t late;
+
+    if (changed == 0) {
+        return;
+    }
+    late = __atomic_fetch_and(&descriptor->pir[w], ~changed, __ATOMIC_SEQ_CST) & changed;
+    if (late != 0) {
+        state->late.word[w] |= late;
+        __atomic_fetch_or(&descriptor->control, DESCRIPTOR_ON, __ATOMIC_SEQ_CST);
+    }
+}
+
 void vmx_publish_levels(struct vmx_cpu *state)
 {
     for (uint32_t w = 0; w < 4; w++) {
         uint64_t low = vmx_page(state, VLAPIC_REG_TMR + 32 * w);
         uint64_t high = vmx_page(state, VLAPIC_REG_TMR + 32 * w + 16);
+        uint64_t old = __atomic_exchange_n(&state->shared->level[w], high << 32 | low, __ATOMIC_SEQ_CST);
 
-        __atomic_store_n(&state->shared->level[w], high << 32 | low, __ATOMIC_SEQ_CST);
+        take_late(state, w, old ^ (high << 32 | low));
     }
     state->eoi_exit_is_stale = true;
 }
