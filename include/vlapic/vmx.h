@@ -84,12 +84,12 @@ struct vlapic_vmx_ops {
 
     /** Physical APIC ID of the calling physical CPU. Owner. Mandatory with VLAPIC_VMX_POSTED. */
     uint32_t (*physical_apic_id)(void *cpu_cookie);
-    /** Send the fixed interrupt \p vector to physical CPU \p apic_id; nothing if that is the calling one. Any thread: not for the
-     *  VMCS. Mandatory with VLAPIC_VMX_POSTED. */
+    /** Send the fixed interrupt \p vector to physical CPU \p apic_id, also if that is the calling one: the vCPU may be about to enter there. Any
+     *  thread: not for the VMCS. Mandatory with VLAPIC_VMX_POSTED. */
     void (*notify)(void *cpu_cookie, uint32_t apic_id, uint8_t vector);
     /** The vCPU is about to sleep (true), or no longer (false): while it is, the wake-up vector on physical CPU \p apic_id means that
-     *  vlapic_vmx_is_outstanding() is to be asked, and the vCPU kicked if so. The two come in turn, with the same \p apic_id. Owner, loaded
-     *  or not. NULL: nothing but the library posts; no VLAPIC_VMX_IPI then, and no IOMMU. */
+     *  vlapic_vmx_is_outstanding() is to be asked, and the vCPU kicked if so. It ends with the \p apic_id that it began with, wherever the vCPU
+     *  is loaded meanwhile. Owner, loaded or not. NULL: nothing but the library posts; no VLAPIC_VMX_IPI then, and no IOMMU. */
     void (*blocked)(void *cpu_cookie, uint32_t apic_id, bool blocked);
 
     /** Bytes of the instruction at the guest's CS:RIP, as many as can be had, up to \p size; \p mode receives the size of the code segment. Owner. NULL: instructions are not decoded. */

@@ -113,8 +113,9 @@ struct vmx_cpu {
     uint32_t features; /* in use, and written to the VMCS */
     bool is_stale;     /* `features` have to be found anew */
     bool is_written;   /* the VMCS holds what the members below say */
+    bool is_loaded;
     bool is_blocked;
-    uint32_t blocked_at; /* physical APIC ID that the embedder was told, if so */
+    uint64_t here;              /* NDST of the physical CPU where it is loaded */
     struct vlapic_vectors late; /* taken out of PIR when TMR changed: to be collected as level triggered */
     uint32_t windows;
     uint32_t threshold;

@@ -122,55 +122,50 @@ static uint64_t vector_bits(uint8_t vector)
     return (uint64_t)vector << DESCRIPTOR_NV_SHIFT;
 }
 
+/* Notifications go to the physical CPU where the vCPU is loaded. */
+static void notify_here(const struct vmx_cpu *state)
+{
+    set_control(state->shared->descriptor, DESCRIPTOR_NDST | DESCRIPTOR_NV | DESCRIPTOR_SN,
+                state->here | vector_bits(state->vm->notification_vector));
+    find_unannounced(state->shared->descriptor);
+}
+
+/* A vCPU that sleeps is woken where it went to sleep, wherever its thread is: the list that knows it is there. Nor is ON touched, which nobody
+ * would look at. */
 void vmx_load(void *cpu_state)
 {
-    const struct vmx_cpu *state = cpu_state;
-    const struct vmx_vm *vm = state->vm;
-    struct vmx_descriptor *descriptor = state->shared->descriptor;
-    uint64_t where;
+    struct vmx_cpu *state = cpu_state;
 
     if (!has_posted(state)) {
         return;
     }
-    where = to_ndst(state->shared, vm->ops.physical_apic_id(state->cookie)) |
-            vector_bits(state->is_blocked ? vm->wakeup_vector : vm->notification_vector);
-    set_control(descriptor, DESCRIPTOR_NDST | DESCRIPTOR_NV | DESCRIPTOR_SN, where);
-    find_unannounced(descriptor);
+    state->is_loaded = true;
+    state->here = to_ndst(state->shared, state->vm->ops.physical_apic_id(state->cookie));
+    if (!state->is_blocked) {
+        notify_here(state);
+    }
 }
 
-/* A vCPU that sleeps is woken by the wake-up vector, wherever its thread is. */
 void vmx_put(void *cpu_state)
 {
-    const struct vmx_cpu *state = cpu_state;
+    struct vmx_cpu *state = cpu_state;
 
+    state->is_loaded = false;
     if (has_posted(state) && !state->is_blocked) {
         set_control(state->shared->descriptor, 0, DESCRIPTOR_SN);
     }
 }
 
-static void tell_blocked(const struct vmx_cpu *state)
+static void tell_blocked(const struct vmx_cpu *state, bool blocked)
 {
     if (state->vm->ops.blocked != NULL) {
-        state->vm->ops.blocked(state->cookie, state->blocked_at, state->is_blocked);
+        uint64_t control = __atomic_load_n(&state->shared->descriptor->control, __ATOMIC_SEQ_CST);
+
+        state->vm->ops.blocked(state->cookie, from_ndst(state->shared, control), blocked);
     }
 }
 
-/* The physical CPU that the wake-up vector goes to. A vCPU that halts again is on its list already, unless it has moved. */
-static void enlist(struct vmx_cpu *state)
-{
-    uint32_t here = from_ndst(state->shared, __atomic_load_n(&state->shared->descriptor->control, __ATOMIC_SEQ_CST));
-
-    if (state->is_blocked && state->blocked_at != here) {
-        vmx_unblock(state);
-    }
-    if (!state->is_blocked) {
-        state->is_blocked = true;
-        state->blocked_at = here;
-        tell_blocked(state);
-    }
-}
-
-/* [D7] The embedder's list knows the vCPU before the vector is the wake-up vector; ON is looked at after [H2]. */
+/* [D7] The embedder's list knows the vCPU before the vector is the wake-up vector; ON is looked at after it is [H2]. */
 void vmx_block(void *cpu_state)
 {
     struct vmx_cpu *state = cpu_state;
@@ -178,11 +173,15 @@ void vmx_block(void *cpu_state)
     if (!has_posted(state)) {
         return;
     }
-    enlist(state);
+    if (!state->is_blocked) { /* who sleeps again without having woken is in the list */
+        state->is_blocked = true;
+        tell_blocked(state, true);
+    }
     set_control(state->shared->descriptor, DESCRIPTOR_NV | DESCRIPTOR_SN, vector_bits(state->vm->wakeup_vector));
     find_unannounced(state->shared->descriptor);
 }
 
+/* What comes from now on is found by the look that precedes the next entry or sleep. */
 void vmx_unblock(void *cpu_state)
 {
     struct vmx_cpu *state = cpu_state;
@@ -191,8 +190,12 @@ void vmx_unblock(void *cpu_state)
         return;
     }
     state->is_blocked = false;
-    set_control(state->shared->descriptor, DESCRIPTOR_NV, vector_bits(state->vm->notification_vector));
-    tell_blocked(state);
+    tell_blocked(state, false);
+    if (state->is_loaded) {
+        notify_here(state);
+    } else {
+        vmx_put(state);
+    }
 }
 
 /* [D8] What is in PIR of vectors that change was, or may have been, posted in the mode before, after what changed it was taken: it is taken
