@@ -204,9 +204,9 @@ void svm_set_running(struct svm_cpu *state, bool running, bool blocked);
 uint32_t svm_vm_inhibits(const struct svm_vm *vm);
 
 /* --- vlapic_svm_post.c ---------------------------------------------------------------------------------------------------- */
-enum vlapic_post svm_post(void *shared, uint8_t vector, bool level);
-void svm_notify(void *shared);
-bool svm_pending(const void *shared);
+enum vlapic_post svm_post(void *memory, uint8_t vector, bool level);
+void svm_notify(void *memory);
+bool svm_pending(const void *memory);
 bool svm_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level);
 void svm_load(void *cpu_state);
 void svm_put(void *cpu_state);

@@ -64,7 +64,12 @@ static uint32_t last_pid_index(const struct vlapic_vm_config *config, const stru
 {
     uint32_t entries = vmx->pid_table_entries < 65536 ? vmx->pid_table_entries : 65536;
 
-    return config->max_apic_id < entries ? config->max_apic_id : entries - 1;
+    /* cppcheck-suppress knownConditionTrueFalse ; it takes what was checked for no table for all */
+    if (entries == 0) {
+        return 0;
+    }
+    /* cppcheck-suppress knownConditionTrueFalse */
+    return entries <= config->max_apic_id ? entries - 1 : config->max_apic_id;
 }
 
 static enum vlapic_status vm_init(void *vm_state, const struct vlapic_vm_config *config)
@@ -139,11 +144,11 @@ static void changed(void *cpu_state, uint32_t what)
     struct vmx_cpu *state = cpu_state;
 
     if ((what & VLAPIC_CHANGE_TMR) != 0) {
-        vmx_publish_levels(state);
+        vlapic_vmx_core_publish_levels(state);
     }
     if ((what & (VLAPIC_CHANGE_MODE | VLAPIC_CHANGE_ENABLE | VLAPIC_CHANGE_IDENTITY)) != 0) {
         state->is_stale = true;
-        vmx_update_pid_table(state);
+        vlapic_vmx_core_update_pid_table(state);
     }
     if (what == VLAPIC_CHANGE_ALL) {
         state->events = (struct vlapic_events){ 0 }; /* RESET, INIT, another state */
@@ -152,7 +157,7 @@ static void changed(void *cpu_state, uint32_t what)
 
 static uint64_t inhibits(const void *cpu_state)
 {
-    return vmx_inhibits(cpu_state);
+    return vlapic_vmx_core_inhibits(cpu_state);
 }
 
 void vlapic_vmx_inhibit(struct vlapic_vm *vm, uint32_t reason, bool on)
@@ -190,16 +195,16 @@ const struct vlapic_backend vlapic_backend_vmx = {
     .vm_init = vm_init,
     .cpu_init = cpu_init,
     .cpu_fini = cpu_fini,
-    .post = vmx_post,
-    .notify = vmx_notify,
-    .pending = vmx_pending,
-    .collect = vmx_collect,
-    .load = vmx_load,
-    .put = vmx_put,
-    .enter = vmx_enter,
-    .exit = vmx_exit,
-    .block = vmx_block,
-    .unblock = vmx_unblock,
+    .post = vlapic_vmx_core_post,
+    .notify = vlapic_vmx_core_notify,
+    .pending = vlapic_vmx_core_pending,
+    .collect = vlapic_vmx_core_collect,
+    .load = vlapic_vmx_core_load,
+    .put = vlapic_vmx_core_put,
+    .enter = vlapic_vmx_core_enter,
+    .exit = vlapic_vmx_core_exit,
+    .block = vlapic_vmx_core_block,
+    .unblock = vlapic_vmx_core_unblock,
     .changed = changed,
     .inhibits = inhibits,
 };

@@ -75,7 +75,7 @@ uint32_t vlapic_vmx_features(const struct vlapic_vmx_config *config)
 
 /* --- what this vCPU uses now ---------------------------------------------------------------------------------------------- */
 
-uint32_t vmx_inhibits(const struct vmx_cpu *state)
+uint32_t vlapic_vmx_core_inhibits(const struct vmx_cpu *state)
 {
     uint32_t reasons = __atomic_load_n(&state->vm->inhibits, __ATOMIC_SEQ_CST);
 
@@ -96,7 +96,7 @@ static uint32_t wanted_features(const struct vmx_cpu *state)
     if ((base & VLAPIC_BASE_EN) == 0) {
         return features & VLAPIC_VMX_TPR_SHADOW;
     }
-    if (vmx_inhibits(state) != 0) {
+    if (vlapic_vmx_core_inhibits(state) != 0) {
         features &= ~(uint32_t)DELIVERING;
     }
     features &= ~(uint32_t)((base & VLAPIC_BASE_EXTD) != 0 ? VLAPIC_VMX_APIC_ACCESS : VLAPIC_VMX_X2APIC);
@@ -170,7 +170,7 @@ static void write_addresses(const struct vmx_cpu *state, uint32_t features)
     }
 }
 
-void vmx_set_windows(struct vmx_cpu *state, uint32_t windows)
+void vlapic_vmx_core_set_windows(struct vmx_cpu *state, uint32_t windows)
 {
     if (state->windows != windows) {
         set_bits(state, VMCS_PRIMARY, PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW, windows);
@@ -273,7 +273,7 @@ static void note_mapping(struct vmx_cpu *state)
     }
 }
 
-void vmx_update_controls(struct vmx_cpu *state)
+void vlapic_vmx_core_update_controls(struct vmx_cpu *state)
 {
     uint32_t features;
     bool first = !state->is_written;

@@ -139,19 +139,19 @@ static bool features_may_have_changed(const struct vmx_cpu *state)
     return state->is_stale || __atomic_load_n(&state->vm->inhibits, __ATOMIC_SEQ_CST) != state->inhibited;
 }
 
-void vmx_enter(void *cpu_state, const struct vlapic_entry *entry)
+void vlapic_vmx_core_enter(void *cpu_state, const struct vlapic_entry *entry)
 {
     struct vmx_cpu *state = cpu_state;
     struct vlapic_plan plan;
 
-    vmx_unblock(state); /* where a halt came before, and no exit */
+    vlapic_vmx_core_unblock(state); /* where a halt came before, and no exit */
     if (features_may_have_changed(state)) {
-        vmx_update_controls(state);
+        vlapic_vmx_core_update_controls(state);
     }
     state->entry.features = state->features;
     plan = vlapic_events_plan(&state->events, state->cpu, make_offer(state, entry), state->vm->ops.acknowledge_extint);
     inject(state, &plan);
-    vmx_set_windows(state, windows_of(state, &plan));
+    vlapic_vmx_core_set_windows(state, windows_of(state, &plan));
     if (vmx_uses(state, VLAPIC_VMX_DELIVERY)) {
         write_status(state, entry);
     } else if (vmx_uses(state, VLAPIC_VMX_TPR_SHADOW)) {
@@ -163,7 +163,7 @@ void vmx_enter(void *cpu_state, const struct vlapic_entry *entry)
     }
 }
 
-uint32_t vmx_exit(void *cpu_state)
+uint32_t vlapic_vmx_core_exit(void *cpu_state)
 {
     struct vmx_cpu *state = cpu_state;
 

@@ -161,30 +161,30 @@ static inline bool vmx_uses(const struct vmx_cpu *state, uint32_t feature)
 
 /* --- vlapic_vmx_controls.c ------------------------------------------------------------------------------------------------ */
 /* Reasons why this vCPU does without virtual-interrupt delivery. */
-uint32_t vmx_inhibits(const struct vmx_cpu *state);
+uint32_t vlapic_vmx_core_inhibits(const struct vmx_cpu *state);
 /* Finds the features for the APIC as it stands, and writes controls, addresses and MSR bitmap if they have changed. */
-void vmx_update_controls(struct vmx_cpu *state);
+void vlapic_vmx_core_update_controls(struct vmx_cpu *state);
 /* Asks for PRIMARY_INTERRUPT_WINDOW and PRIMARY_NMI_WINDOW exits, or for none. */
-void vmx_set_windows(struct vmx_cpu *state, uint32_t windows);
+void vlapic_vmx_core_set_windows(struct vmx_cpu *state, uint32_t windows);
 
 /* --- vlapic_vmx_entry.c --------------------------------------------------------------------------------------------------- */
-void vmx_enter(void *cpu_state, const struct vlapic_entry *entry);
-uint32_t vmx_exit(void *cpu_state);
+void vlapic_vmx_core_enter(void *cpu_state, const struct vlapic_entry *entry);
+uint32_t vlapic_vmx_core_exit(void *cpu_state);
 
 /* --- vlapic_vmx_post.c ---------------------------------------------------------------------------------------------------- */
-enum vlapic_post vmx_post(void *shared, uint8_t vector, bool level);
-void vmx_notify(void *shared);
-bool vmx_pending(const void *shared);
-bool vmx_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level);
-void vmx_load(void *cpu_state);
-void vmx_put(void *cpu_state);
-void vmx_block(void *cpu_state);
-void vmx_unblock(void *cpu_state);
+enum vlapic_post vlapic_vmx_core_post(void *memory, uint8_t vector, bool level);
+void vlapic_vmx_core_notify(void *memory);
+bool vlapic_vmx_core_pending(const void *memory);
+bool vlapic_vmx_core_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level);
+void vlapic_vmx_core_load(void *cpu_state);
+void vlapic_vmx_core_put(void *cpu_state);
+void vlapic_vmx_core_block(void *cpu_state);
+void vlapic_vmx_core_unblock(void *cpu_state);
 /* TMR has changed: posters follow. */
-void vmx_publish_levels(struct vmx_cpu *state);
+void vlapic_vmx_core_publish_levels(struct vmx_cpu *state);
 
 /* --- vlapic_vmx_ipi.c ----------------------------------------------------------------------------------------------------- */
 /* The entry of the PID-pointer table follows ID, mode and enable bits. */
-void vmx_update_pid_table(struct vmx_cpu *state);
+void vlapic_vmx_core_update_pid_table(struct vmx_cpu *state);
 
 #endif

@@ -23,7 +23,7 @@ static void store(const struct vmx_cpu *state, uint32_t index, uint64_t entry)
     __atomic_store_n(&state->vm->pid_table[index], entry, __ATOMIC_SEQ_CST);
 }
 
-void vmx_update_pid_table(struct vmx_cpu *state)
+void vlapic_vmx_core_update_pid_table(struct vmx_cpu *state)
 {
     uint32_t id = vlapic_cpu_apic_id(state->cpu);
     uint32_t index;

@@ -20,7 +20,7 @@ static bool set_first(uint64_t *word, uint64_t bit) /* NOLINT(readability-non-co
 /* A vector in the trigger mode that TMR and the EOI-exit bitmap have is carried by the descriptor. The mode is looked at again after PIR
  * is set: if it changed meanwhile, by a RESET for instance, the vector goes the other way, too, with its mode. ON is set by then: others
  * who found the vector in PIR rely on it. */
-enum vlapic_post vmx_post(void *memory, uint8_t vector, bool level)
+enum vlapic_post vlapic_vmx_core_post(void *memory, uint8_t vector, bool level)
 {
     struct vmx_shared *shared = memory;
     struct vmx_descriptor *descriptor = shared->descriptor;
@@ -55,7 +55,7 @@ static uint32_t from_ndst(const struct vmx_shared *shared, uint64_t control)
     return shared->host_x2apic ? ndst : ndst >> 8 & 0xFFu;
 }
 
-void vmx_notify(void *memory)
+void vlapic_vmx_core_notify(void *memory)
 {
     struct vmx_shared *shared = memory;
     uint64_t control = __atomic_load_n(&shared->descriptor->control, __ATOMIC_SEQ_CST);
@@ -63,7 +63,7 @@ void vmx_notify(void *memory)
     shared->notify(shared->cookie, from_ndst(shared, control), (uint8_t)(control >> DESCRIPTOR_NV_SHIFT));
 }
 
-bool vmx_pending(const void *memory)
+bool vlapic_vmx_core_pending(const void *memory)
 {
     const struct vmx_shared *shared = memory;
 
@@ -71,7 +71,7 @@ bool vmx_pending(const void *memory)
 }
 
 /* [D5] ON is cleared before PIR is read: what is posted from now on sets it anew. */
-bool vmx_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
+bool vlapic_vmx_core_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
 {
     struct vmx_cpu *state = cpu_state;
     struct vmx_descriptor *descriptor = state->shared->descriptor;
@@ -132,7 +132,7 @@ static void notify_here(const struct vmx_cpu *state)
 
 /* A vCPU that sleeps is woken where it went to sleep, wherever its thread is: the list that knows it is there. Nor is ON touched, which nobody
  * would look at. */
-void vmx_load(void *cpu_state)
+void vlapic_vmx_core_load(void *cpu_state)
 {
     struct vmx_cpu *state = cpu_state;
 
@@ -146,7 +146,7 @@ void vmx_load(void *cpu_state)
     }
 }
 
-void vmx_put(void *cpu_state)
+void vlapic_vmx_core_put(void *cpu_state)
 {
     struct vmx_cpu *state = cpu_state;
 
@@ -166,7 +166,7 @@ static void tell_blocked(const struct vmx_cpu *state, bool blocked)
 }
 
 /* [D7] The embedder's list knows the vCPU before the vector is the wake-up vector; ON is looked at after it is [H2]. */
-void vmx_block(void *cpu_state)
+void vlapic_vmx_core_block(void *cpu_state)
 {
     struct vmx_cpu *state = cpu_state;
 
@@ -182,7 +182,7 @@ void vmx_block(void *cpu_state)
 }
 
 /* What comes from now on is found by the look that precedes the next entry or sleep. */
-void vmx_unblock(void *cpu_state)
+void vlapic_vmx_core_unblock(void *cpu_state)
 {
     struct vmx_cpu *state = cpu_state;
 
@@ -194,7 +194,7 @@ void vmx_unblock(void *cpu_state)
     if (state->is_loaded) {
         notify_here(state);
     } else {
-        vmx_put(state);
+        vlapic_vmx_core_put(state);
     }
 }
 
@@ -215,7 +215,7 @@ static void take_late(struct vmx_cpu *state, uint32_t w, uint64_t changed)
     }
 }
 
-void vmx_publish_levels(struct vmx_cpu *state)
+void vlapic_vmx_core_publish_levels(struct vmx_cpu *state)
 {
     for (uint32_t w = 0; w < 4; w++) {
         uint64_t low = vmx_page(state, VLAPIC_REG_TMR + 32 * w);
@@ -231,7 +231,7 @@ bool vlapic_vmx_is_outstanding(struct vlapic_cpu *cpu)
 {
     const struct vmx_cpu *state = vmx_of(cpu);
 
-    return state != NULL && vmx_pending(state->shared);
+    return state != NULL && vlapic_vmx_core_pending(state->shared);
 }
 
 uint64_t vlapic_vmx_descriptor(struct vlapic_cpu *cpu)
