@@ -95,6 +95,18 @@ static void a_vcpu_that_goes_takes_its_entry_along(void **state)
         assert_int_equal(rig.pid_table[i], 0);
 }
 
+static void a_vcpu_off_the_bus_has_no_entry(void **state)
+{
+    /* cpu.h, vlapic_cpu_detach(): no message finds it; nor may one that a processor sends */
+    struct rig_cpu *c = start(FEATURES, true);
+
+    (void)state;
+    vlapic_cpu_detach(c->cpu);
+    assert_table(2);
+    assert_int_equal(vlapic_cpu_attach(c->cpu), VLAPIC_OK);
+    assert_table(3);
+}
+
 static void without_ipi_virtualization_the_table_is_left_alone(void **state)
 {
     /* vmx.h */
@@ -184,6 +196,7 @@ int main(void)
         TEST(an_entry_is_valid_while_its_apic_accepts_fixed_interrupts),
         TEST(a_restored_state_has_its_entry),
         TEST(a_vcpu_that_goes_takes_its_entry_along),
+        TEST(a_vcpu_off_the_bus_has_no_entry),
         TEST(without_ipi_virtualization_the_table_is_left_alone),
         TEST(broadcast_and_ids_beyond_the_table_have_no_entry),
         TEST(an_inhibited_target_still_gets_what_processors_post),

@@ -40,6 +40,7 @@ static void offer_interrupt_again(struct vlapic_events *events, struct vlapic_of
         return;
     }
     inject(events, offer, plan, events->in_flight & VLAPIC_EVENT_VECTOR, VLAPIC_INJECTED_AGAIN);
+    events->extint_injected = events->extint_in_flight;
     events->in_flight = 0;
 }
 
@@ -72,6 +73,7 @@ static void offer_interrupt(struct vlapic_events *events, struct vlapic_cpu *cpu
     }
     if (extint) {
         inject(events, offer, plan, acknowledge(vlapic_cpu_cookie(cpu)), VLAPIC_INJECTED_EXTINT);
+        events->extint_injected = true;
     } else if (vlapic_cpu_accept(cpu, (uint8_t)offer->vector)) {
         inject(events, offer, plan, (uint8_t)offer->vector, VLAPIC_INJECTED_VECTOR);
         events->accepted = true;
@@ -84,6 +86,7 @@ struct vlapic_plan vlapic_events_plan(struct vlapic_events *events, struct vlapi
     struct vlapic_plan plan = { 0 };
 
     events->accepted = false;
+    events->extint_injected = false;
     events->injected = 0;
     offer_nmi_again(events, &offer, &plan);
     offer_interrupt_again(events, &offer, &plan);
@@ -92,23 +95,7 @@ struct vlapic_plan vlapic_events_plan(struct vlapic_events *events, struct vlapi
     return plan;
 }
 
-void vlapic_events_cancel(struct vlapic_events *events, struct vlapic_cpu *cpu)
-{
-    if (!events->accepted || !vlapic_cpu_unaccept(cpu, (uint8_t)events->injected)) {
-        vlapic_events_keep(events, events->injected);
-    }
-    events->accepted = false;
-    events->injected = 0;
-}
-
-void vlapic_events_exited(struct vlapic_events *events, uint32_t interrupted)
-{
-    vlapic_events_keep(events, interrupted);
-    events->accepted = false;
-    events->injected = 0;
-}
-
-void vlapic_events_keep(struct vlapic_events *events, uint32_t information)
+static void keep(struct vlapic_events *events, uint32_t information)
 {
     uint32_t type = information & VLAPIC_EVENT_TYPE;
 
@@ -119,16 +106,42 @@ void vlapic_events_keep(struct vlapic_events *events, uint32_t information)
         events->nmi_in_flight = true;
     } else if (type == VLAPIC_EVENT_TYPE_EXTERNAL) {
         events->in_flight = VLAPIC_EVENT_VALID | (information & VLAPIC_EVENT_VECTOR);
+        events->extint_in_flight = events->extint_injected;
     }
+}
+
+void vlapic_events_cancel(struct vlapic_events *events, struct vlapic_cpu *cpu)
+{
+    if (!events->accepted || !vlapic_cpu_unaccept(cpu, (uint8_t)events->injected)) {
+        keep(events, events->injected);
+    }
+    events->accepted = false;
+    events->injected = 0;
+}
+
+void vlapic_events_exited(struct vlapic_events *events, uint32_t interrupted)
+{
+    /* What hardware delivered by itself is of this APIC. */
+    events->extint_injected = events->extint_injected && (uint8_t)interrupted == (uint8_t)events->injected;
+    keep(events, interrupted);
+    events->accepted = false;
+    events->injected = 0;
 }
 
 uint32_t vlapic_events_take_back(struct vlapic_events *events, struct vlapic_cpu *cpu)
 {
-    if (events->in_flight != 0 && vlapic_cpu_unaccept(cpu, (uint8_t)events->in_flight)) {
+    if (events->in_flight != 0 && !events->extint_in_flight && vlapic_cpu_unaccept(cpu, (uint8_t)events->in_flight)) {
         events->in_flight = 0;
     }
     if (events->in_flight != 0) {
         return events->in_flight;
     }
     return events->nmi_in_flight ? NMI : 0;
+}
+
+void vlapic_events_restore(struct vlapic_events *events, uint32_t information)
+{
+    *events = (struct vlapic_events){ .extint_injected = true }; /* a vector of this APIC was given back to it */
+    keep(events, information);
+    events->extint_injected = false;
 }

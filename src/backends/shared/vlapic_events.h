@@ -25,10 +25,12 @@ enum vlapic_injected {
 
 /* What is on its way to the guest. */
 struct vlapic_events {
-    uint32_t in_flight; /* an external interrupt that an exit interrupted, 0 for none */
-    bool nmi_in_flight; /* the same of an NMI */
-    bool accepted;      /* what the entry injects has gone from IRR to ISR for it */
-    uint32_t injected;  /* by the entry */
+    uint32_t in_flight;    /* an external interrupt that an exit interrupted, 0 for none */
+    bool extint_in_flight; /* it came from the external controller: ISR has no bit of it */
+    bool nmi_in_flight;    /* the same of an NMI */
+    bool extint_injected;  /* what the entry injects is of that kind */
+    bool accepted;         /* what the entry injects has gone from IRR to ISR for it */
+    uint32_t injected;     /* by the entry */
 };
 
 /* What the guest can take at this entry, and what there is for it. */
@@ -59,6 +61,6 @@ void vlapic_events_cancel(struct vlapic_events *events, struct vlapic_cpu *cpu);
 void vlapic_events_exited(struct vlapic_events *events, uint32_t interrupted);
 /* For saving: a vector goes back to IRR, the rest is told. */
 uint32_t vlapic_events_take_back(struct vlapic_events *events, struct vlapic_cpu *cpu);
-void vlapic_events_keep(struct vlapic_events *events, uint32_t information);
+void vlapic_events_restore(struct vlapic_events *events, uint32_t information);
 
 #endif

@@ -311,8 +311,7 @@ void vlapic_svm_set_in_flight(struct vlapic_cpu *cpu, uint32_t information)
     struct svm_cpu *state = svm_of(cpu);
 
     if (state != NULL) {
-        state->events = (struct vlapic_events){ 0 };
         state->v_nmi = false;
-        vlapic_events_keep(&state->events, information);
+        vlapic_events_restore(&state->events, information);
     }
 }

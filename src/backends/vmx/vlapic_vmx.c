@@ -130,15 +130,6 @@ static enum vlapic_status cpu_init(const struct vlapic_cpu_memory *memory, void 
     return VLAPIC_OK;
 }
 
-static void cpu_fini(void *cpu_state)
-{
-    struct vmx_cpu *state = cpu_state;
-
-    if (state->pid_index != VMX_NO_INDEX) {
-        __atomic_store_n(&state->vm->pid_table[state->pid_index], 0, __ATOMIC_SEQ_CST);
-    }
-}
-
 static void changed(void *cpu_state, uint32_t what)
 {
     struct vmx_cpu *state = cpu_state;
@@ -194,7 +185,6 @@ const struct vlapic_backend vlapic_backend_vmx = {
     .cpu_pages = 2,
     .vm_init = vm_init,
     .cpu_init = cpu_init,
-    .cpu_fini = cpu_fini,
     .post = vlapic_vmx_core_post,
     .notify = vlapic_vmx_core_notify,
     .pending = vlapic_vmx_core_pending,

@@ -239,7 +239,6 @@ void vlapic_vmx_set_in_flight(struct vlapic_cpu *cpu, uint32_t information)
     struct vmx_cpu *state = vmx_of(cpu);
 
     if (state != NULL) {
-        state->events = (struct vlapic_events){ 0 };
-        vlapic_events_keep(&state->events, information);
+        vlapic_events_restore(&state->events, information);
     }
 }

@@ -10,10 +10,12 @@
 #define ENTRY_VALID 1u
 #define BROADCAST_XAPIC 0xFFu
 
-/* A sender in xAPIC mode means everybody by FFh. */
+/* A sender in xAPIC mode means everybody by FFh; and a vCPU in that mode answers to 8 bits of its ID alone. */
 static bool has_entry(const struct vmx_cpu *state, uint32_t id)
 {
-    return (vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EN) != 0 &&
+    uint64_t base = vlapic_cpu_apic_base(state->cpu);
+
+    return (base & VLAPIC_BASE_EN) != 0 && ((base & VLAPIC_BASE_EXTD) != 0 || id < BROADCAST_XAPIC) &&
            (vmx_page(state, VLAPIC_REG_SVR) & VLAPIC_SVR_ENABLE) != 0 && id <= state->vm->pid_last &&
            id != BROADCAST_XAPIC && vlapic_backend_find(state->cpu, id) == state->cpu;
 }
