@@ -1,29 +1,83 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The smallest complete embedder: a VM with two vCPUs, an IPI from one to the other, a one-shot timer. The "guest" is a few
- * register accesses; the host is one thread, whose clock is a variable and whose sleep is a message.
+ * The smallest complete embedder: two vCPUs, each in a thread of its own, an IPI from one to the other, a one-shot timer. The "guest"
+ * is a few register accesses in the place of instructions. What stands between the two rulers is the example of README.md.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
+/* ---- README ---- */
 #include <vlapic/vlapic.h>
+
+/* One turn of a vCPU's loop; `cpu` comes from vlapic_cpu_create(). The functions named my_* are the host's. */
+struct my_cpu;
+void my_deliver(struct my_cpu *host, const struct vlapic_poll *duty); /* NMI, SMI, INIT, SIPI, ExtINT */
+bool my_can_take_interrupt(struct my_cpu *host);
+void my_inject(struct my_cpu *host, uint8_t vector);
+bool my_is_halted(struct my_cpu *host);
+void my_sleep_until_kicked(struct my_cpu *host);
+void my_run_guest(struct my_cpu *host);
+
+static void my_turn(struct my_cpu *host, struct vlapic_cpu *cpu)
+{
+    struct vlapic_poll duty;
+
+    vlapic_cpu_poll(cpu, &duty); /* merges what other threads posted */
+    my_deliver(host, &duty);
+    if (duty.vector >= 0 && my_can_take_interrupt(host) && /* highest vector above PPR */
+        vlapic_cpu_accept(cpu, (uint8_t)duty.vector)) {    /* IRR to ISR */
+        my_inject(host, (uint8_t)duty.vector);
+    }
+    if (duty.wait_for_sipi || my_is_halted(host)) {
+        if (vlapic_cpu_halt(cpu)) { /* from here on, posts kick */
+            my_sleep_until_kicked(host);
+            vlapic_cpu_exit(cpu);
+        }
+    } else if (vlapic_cpu_enter(cpu)) { /* from here on, posts kick */
+        my_run_guest(host);
+        vlapic_cpu_exit(cpu);
+    }
+}
+/* ---- README ---- */
+
+#define IPI_VECTOR 0x41
+#define TIMER_VECTOR 0xEC
+#define TIMER_CLOCKS 1000000 /* of 1 ns */
+#define ICR_SIPI ((uint32_t)VLAPIC_DELIVERY_SIPI << VLAPIC_DELIVERY_SHIFT)
 
 /* What the host knows of a vCPU: the cookie of the callbacks. */
 struct my_cpu {
     int index;
     struct vlapic_cpu *apic;
-    void *memory;      /* in which it lies */
+    void *memory; /* in which it lies */
+    pthread_t thread;
+
+    /* Between the threads: with the lock held. */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool kicked;
+
+    /* This vCPU's thread alone. */
     uint64_t timer_ns; /* what its host timer is armed for; 0: not armed */
+    int injected;      /* a vector that the guest takes when it runs; 0: none */
+    int taken;         /* the last one that it took */
+    bool halted;
 };
 
-static uint64_t clock_ns;
+/* ---- the host: what host.h asks for ---- */
 
 static uint64_t now_ns(void *cookie)
 {
+    struct timespec now;
+
     (void)cookie;
-    return clock_ns;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* No more than a note: the thread that armed it sleeps no longer than that. */
 static void timer_arm_ns(void *cookie, uint64_t deadline_ns)
 {
     ((struct my_cpu *)cookie)->timer_ns = deadline_ns;
@@ -34,20 +88,123 @@ static void timer_cancel(void *cookie)
     ((struct my_cpu *)cookie)->timer_ns = 0;
 }
 
-/* A real host interrupts the vCPU's thread here, or wakes it. */
+/* A host that runs real guests interrupts the one that is in the guest, too. */
 static void kick(void *cookie)
 {
-    printf("host: vCPU %d has to look\n", ((struct my_cpu *)cookie)->index);
+    struct my_cpu *host = cookie;
+
+    pthread_mutex_lock(&host->lock);
+    host->kicked = true;
+    pthread_cond_signal(&host->wake);
+    pthread_mutex_unlock(&host->lock);
 }
 
-static const struct vlapic_host_ops host = {
-    .size = sizeof(host),
+static const struct vlapic_host_ops host_ops = {
+    .size = sizeof(host_ops),
     .abi = VLAPIC_HOST_ABI,
     .now_ns = now_ns,
     .timer_arm_ns = timer_arm_ns,
     .timer_cancel = timer_cancel,
     .kick = kick,
 };
+
+/* ---- the host: what my_turn() asks for ---- */
+
+void my_deliver(struct my_cpu *host, const struct vlapic_poll *duty)
+{
+    if (duty->sipi) {
+        printf("vCPU %d starts at page %02Xh\n", host->index, (unsigned)duty->sipi_vector);
+    }
+}
+
+bool my_can_take_interrupt(struct my_cpu *host)
+{
+    return host->injected == 0;
+}
+
+void my_inject(struct my_cpu *host, uint8_t vector)
+{
+    host->injected = vector;
+    host->halted = false;
+}
+
+bool my_is_halted(struct my_cpu *host)
+{
+    return host->halted;
+}
+
+/* A kick that came before the sleep is remembered in `kicked`. */
+void my_sleep_until_kicked(struct my_cpu *host)
+{
+    struct timespec until = { .tv_sec = (time_t)(host->timer_ns / 1000000000u),
+                              .tv_nsec = (long)(host->timer_ns % 1000000000u) };
+
+    pthread_mutex_lock(&host->lock);
+    while (!host->kicked && (host->timer_ns == 0 || now_ns(host) < host->timer_ns)) {
+        if (host->timer_ns == 0) {
+            pthread_cond_wait(&host->wake, &host->lock);
+        } else {
+            pthread_cond_timedwait(&host->wake, &host->lock, &until);
+        }
+    }
+    host->kicked = false;
+    pthread_mutex_unlock(&host->lock);
+    if (host->timer_ns != 0) {
+        vlapic_cpu_timer_expired(host->apic); /* if it is too early, the timer is armed again */
+    }
+}
+
+/* ---- the guest ---- */
+
+static void send(struct vlapic_cpu *apic, uint32_t to, uint32_t icr)
+{
+    vlapic_cpu_mmio_write(apic, VLAPIC_REG_ICR_HIGH, 4, to << 24);
+    vlapic_cpu_mmio_write(apic, VLAPIC_REG_ICR_LOW, 4, icr);
+}
+
+/* vCPU 0 starts the other one, which sends it an IPI and sets a timer. */
+static void boot(struct my_cpu *host)
+{
+    vlapic_cpu_mmio_write(host->apic, VLAPIC_REG_SVR, 4, 0x1FF);
+    if (host->index == 0) {
+        send(host->apic, 1, ICR_SIPI | 0x9A);
+        return;
+    }
+    send(host->apic, 0, IPI_VECTOR);
+    vlapic_cpu_mmio_write(host->apic, VLAPIC_REG_LVT_TIMER, 4, TIMER_VECTOR);
+    vlapic_cpu_mmio_write(host->apic, VLAPIC_REG_DIVIDE_CONFIG, 4, 0xB); /* by 1 */
+    vlapic_cpu_mmio_write(host->apic, VLAPIC_REG_INITIAL_COUNT, 4, TIMER_CLOCKS);
+}
+
+static void handle(struct my_cpu *host)
+{
+    printf("vCPU %d takes vector %02Xh\n", host->index, (unsigned)host->injected);
+    host->taken = host->injected;
+    host->injected = 0;
+    vlapic_cpu_mmio_write(host->apic, VLAPIC_REG_EOI, 4, 0);
+}
+
+void my_run_guest(struct my_cpu *host)
+{
+    if (host->injected != 0) {
+        handle(host);
+    } else {
+        boot(host);
+    }
+    host->halted = true;
+}
+
+static void *run(void *argument)
+{
+    struct my_cpu *host = argument;
+
+    while (host->taken == 0) {
+        my_turn(host, host->apic);
+    }
+    return NULL;
+}
+
+/* ---- set-up ---- */
 
 static void must(enum vlapic_status status)
 {
@@ -74,7 +231,7 @@ static struct vlapic_vm *make_vm(struct vlapic_vm_config *config, void **memory)
     struct vlapic_vm *vm;
 
     must(vlapic_vm_config_defaults(config, sizeof(*config), VLAPIC_VENDOR_INTEL));
-    config->host = &host;
+    config->host = &host_ops;
     config->backend = &vlapic_backend_soft;
     must(vlapic_vm_layout(config, &layout));
     *memory = memory_for(&layout);
@@ -82,78 +239,47 @@ static struct vlapic_vm *make_vm(struct vlapic_vm_config *config, void **memory)
     return vm;
 }
 
-static void make_cpu(struct vlapic_vm *vm, struct my_cpu *cpu, int index)
+static void make_cpu(struct vlapic_vm *vm, struct my_cpu *host, int index)
 {
     struct vlapic_cpu_config config = {
-        .size = sizeof(config), .apic_id = (uint32_t)index, .bsp = index == 0, .cookie = cpu
+        .size = sizeof(config), .apic_id = (uint32_t)index, .bsp = index == 0, .cookie = host
     };
     struct vlapic_layout layout;
+    pthread_condattr_t clock;
 
-    cpu->index = index;
+    host->index = index;
+    pthread_mutex_init(&host->lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC); /* as now_ns() */
+    pthread_cond_init(&host->wake, &clock);
     must(vlapic_cpu_layout(vlapic_vm_get_config(vm), &layout));
-    cpu->memory = memory_for(&layout);
-    must(vlapic_cpu_create(cpu->memory, layout.bytes, vm, &config, &cpu->apic));
-    must(vlapic_cpu_attach(cpu->apic));
-}
-
-/* One turn of a vCPU's loop, up to where the guest would run: returns the vector that it takes, or -1. */
-static int turn(struct my_cpu *cpu)
-{
-    struct vlapic_poll duty;
-
-    vlapic_cpu_poll(cpu->apic, &duty);
-    if (duty.sipi) {
-        printf("vCPU %d starts at page %02Xh\n", cpu->index, (unsigned)duty.sipi_vector);
-    }
-    if (duty.wait_for_sipi || duty.vector < 0 || !vlapic_cpu_accept(cpu->apic, (uint8_t)duty.vector)) {
-        return -1;
-    }
-    printf("vCPU %d takes vector %02Xh\n", cpu->index, (unsigned)duty.vector);
-    vlapic_cpu_mmio_write(cpu->apic, VLAPIC_REG_EOI, 4, 0);
-    return duty.vector;
-}
-
-static void send(struct my_cpu *from, uint32_t to, uint32_t icr)
-{
-    vlapic_cpu_mmio_write(from->apic, VLAPIC_REG_ICR_HIGH, 4, to << 24);
-    vlapic_cpu_mmio_write(from->apic, VLAPIC_REG_ICR_LOW, 4, icr);
+    host->memory = memory_for(&layout);
+    must(vlapic_cpu_create(host->memory, layout.bytes, vm, &config, &host->apic));
+    must(vlapic_cpu_attach(host->apic));
 }
 
 int main(void)
 {
     struct vlapic_vm_config config;
+    struct my_cpu cpus[2] = { 0 };
     void *memory;
     struct vlapic_vm *vm = make_vm(&config, &memory);
-    struct my_cpu cpus[2] = { 0 };
-    int ipi, timer;
 
-    make_cpu(vm, &cpus[0], 0);
-    make_cpu(vm, &cpus[1], 1);
-
-    /* A vCPU that is not the BSP waits for SIPI; then its guest software-enables the APIC. */
-    send(&cpus[0], 1, VLAPIC_DELIVERY_SIPI << VLAPIC_DELIVERY_SHIFT | 0x9A);
-    turn(&cpus[1]);
-    vlapic_cpu_mmio_write(cpus[1].apic, VLAPIC_REG_SVR, 4, 0x1FF);
-
-    /* vCPU 1 is in the guest: the IPI kicks. */
-    vlapic_cpu_enter(cpus[1].apic);
-    send(&cpus[0], 1, 0x41);
-    vlapic_cpu_exit(cpus[1].apic);
-    ipi = turn(&cpus[1]);
-
-    /* One-shot: vector ECh, divide by 1, a thousand input clocks of 1 ns. */
-    vlapic_cpu_mmio_write(cpus[1].apic, VLAPIC_REG_LVT_TIMER, 4, 0xEC);
-    vlapic_cpu_mmio_write(cpus[1].apic, VLAPIC_REG_DIVIDE_CONFIG, 4, 0xB);
-    vlapic_cpu_mmio_write(cpus[1].apic, VLAPIC_REG_INITIAL_COUNT, 4, 1000);
-    clock_ns = cpus[1].timer_ns;
-    vlapic_cpu_timer_expired(cpus[1].apic);
-    timer = turn(&cpus[1]);
-
-    printf("the clock is at %llu ns\n", (unsigned long long)clock_ns);
+    for (int i = 0; i < 2; i++) {
+        make_cpu(vm, &cpus[i], i);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (pthread_create(&cpus[i].thread, NULL, run, &cpus[i]) != 0) {
+            return 1;
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(cpus[i].thread, NULL);
+    }
     for (int i = 0; i < 2; i++) {
         vlapic_cpu_destroy(cpus[i].apic);
         free(cpus[i].memory);
     }
     free(memory);
-    return ipi == 0x41 && timer == 0xEC && clock_ns == 1000 ? 0 : 1;
+    return cpus[0].taken == IPI_VECTOR && cpus[1].taken == TIMER_VECTOR ? 0 : 1;
 }
