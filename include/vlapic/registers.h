@@ -86,6 +86,7 @@
 #define VLAPIC_ICR_LEVEL (1u << 15)
 #define VLAPIC_ICR_SHORTHAND_SHIFT 18
 #define VLAPIC_ICR_SHORTHAND_MASK (3u << 18)
+#define VLAPIC_ICR_BITS 0x000CCFFFu /* of the low half, that software sets: the others are reserved, or the status */
 
 /* ESR. */
 #define VLAPIC_ESR_SEND_ACCEPT (1u << 2)

@@ -12,12 +12,15 @@
 #include "decode.h"
 #include "event.h"
 #include "host.h"
+#include "icr.h"
 #include "platform.h"
 #include "registers.h"
 #include "run.h"
 #include "snapshot.h"
+#include "startup.h"
 #include "state.h"
 #include "status.h"
+#include "trap.h"
 #include "vm.h"
 
 /** Version of the library. */

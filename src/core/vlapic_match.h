@@ -8,30 +8,34 @@
 
 #include "vlapic_model.h"
 
+/* The destinations of an ICR that name everybody, physical or logical. */
+#define VLAPIC_XAPIC_ALL 0xFFu
+#define VLAPIC_X2APIC_ALL UINT32_MAX
+
 static inline bool vlapic_is_broadcast(const struct vlapic_vm *vm, const struct vlapic_request *q, bool to_x2apic)
 {
     switch (q->source) {
     case VLAPIC_FROM_XAPIC:
-        return q->destination == 0xFF;
+        return q->destination == VLAPIC_XAPIC_ALL;
     case VLAPIC_FROM_X2APIC:
-        return q->destination == UINT32_MAX;
+        return q->destination == VLAPIC_X2APIC_ALL;
     default:
-        return q->destination == UINT32_MAX ||
-               (q->destination == 0xFF && (!to_x2apic || !vm->config.msi_ff_not_broadcast));
+        return q->destination == VLAPIC_X2APIC_ALL ||
+               (q->destination == VLAPIC_XAPIC_ALL && (!to_x2apic || !vm->config.msi_ff_not_broadcast));
     }
 }
 
-static inline bool vlapic_matches_physical(const struct vlapic_cpu *cpu, uint32_t route, uint32_t destination)
+static inline bool vlapic_matches_physical(uint32_t route, uint32_t apic_id, bool alias, uint32_t destination)
 {
     if ((route & VLAPIC_ROUTE_EXTD) == 0) {
         if (destination <= 0xFF) {
             return destination == VLAPIC_ROUTE_ID8(route);
         }
-        if (cpu->vm->config.dest_alias) {
+        if (alias) {
             return (destination & 0xFF) == VLAPIC_ROUTE_ID8(route);
         }
     }
-    return destination == cpu->apic_id;
+    return destination == apic_id;
 }
 
 static inline bool vlapic_matches_xapic_logical(uint32_t route, uint32_t destination)
@@ -48,11 +52,10 @@ static inline bool vlapic_matches_xapic_logical(uint32_t route, uint32_t destina
     }
 }
 
-static inline bool vlapic_matches_logical(const struct vlapic_cpu *cpu, uint32_t route, uint32_t destination)
+static inline bool vlapic_matches_logical(uint32_t route, uint32_t apic_id, uint32_t destination)
 {
     if ((route & VLAPIC_ROUTE_EXTD) != 0) {
-        return (destination >> 16) == ((cpu->apic_id >> 4) & 0xFFFFu) &&
-               ((destination >> (cpu->apic_id & 0xFu)) & 1u) != 0;
+        return (destination >> 16) == ((apic_id >> 4) & 0xFFFFu) && ((destination >> (apic_id & 0xFu)) & 1u) != 0;
     }
     return destination <= 0xFF && vlapic_matches_xapic_logical(route, destination);
 }
@@ -63,8 +66,8 @@ static inline bool vlapic_matches(const struct vlapic_request *q, const struct v
     if (vlapic_is_broadcast(cpu->vm, q, (route & VLAPIC_ROUTE_EXTD) != 0)) {
         return true;
     }
-    return q->logical ? vlapic_matches_logical(cpu, route, q->destination)
-                      : vlapic_matches_physical(cpu, route, q->destination);
+    return q->logical ? vlapic_matches_logical(route, cpu->apic_id, q->destination)
+                      : vlapic_matches_physical(route, cpu->apic_id, cpu->vm->config.dest_alias, q->destination);
 }
 
 #endif

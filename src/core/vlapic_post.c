@@ -3,23 +3,12 @@
  * What is posted to one vCPU: by the embedder past all addressing, and, behind vlapic_mailbox.h, what is not a plain vector. Intel SDM
  * 3A, "Interrupt Acceptance for Fixed Interrupts", "Delivery Mode".
  */
+#include "vlapic_latch.h"
 #include "vlapic_mailbox.h"
 
 void vlapic_core_notify(struct vlapic_cpu *cpu, uint64_t bit)
 {
     vlapic_kick(cpu, vlapic_announce(cpu, bit));
-}
-
-/* An INIT voids a SIPI that is older; of several SIPIs the first is kept. */
-static uint64_t with_init_or_sipi(uint64_t work, uint8_t delivery, uint8_t vector)
-{
-    if (delivery == VLAPIC_DELIVERY_INIT) {
-        return (work & ~(VLAPIC_WORK_SIPI | VLAPIC_WORK_SIPI_VECTOR)) | VLAPIC_WORK_INIT;
-    }
-    if ((work & VLAPIC_WORK_SIPI) != 0) {
-        return work;
-    }
-    return work | VLAPIC_WORK_SIPI | (uint64_t)vector << VLAPIC_WORK_SIPI_SHIFT;
 }
 
 static enum vlapic_posted post_init_or_sipi(struct vlapic_cpu *cpu, uint8_t delivery, uint8_t vector)
@@ -28,7 +17,7 @@ static enum vlapic_posted post_init_or_sipi(struct vlapic_cpu *cpu, uint8_t deli
     uint64_t updated;
 
     do {
-        updated = with_init_or_sipi(old, delivery, vector);
+        updated = vlapic_latch(old, delivery, vector);
     } while (!vlapic_compare_swap(&cpu->work, &old, updated));
     return updated != old ? vlapic_kick_if_away(cpu) : VLAPIC_POSTED;
 }

@@ -93,7 +93,7 @@ static const struct vlapic_reg registers[VLAPIC_SLOTS] = {
     [VLAPIC_REG_LVT_CMCI >> 4] = { "LVT CMCI", "Local Vector Table", VLAPIC_REG_RW, VLAPIC_REG_RW, OPTION_CMCI,
         LVT_RESET, LVT_BITS, LVT_VALID, NULL, vlapic_core_write_lvt },
     [VLAPIC_REG_ICR_LOW >> 4] = { "ICR", "Interrupt Command Register (ICR)", VLAPIC_REG_RW, VLAPIC_REG_RW, ALWAYS,
-        0, 0x000CCFFFu, 0x000CCFFFu, vlapic_core_read_icr_low, vlapic_core_write_icr_low },
+        0, VLAPIC_ICR_BITS, VLAPIC_ICR_BITS, vlapic_core_read_icr_low, vlapic_core_write_icr_low },
     [VLAPIC_REG_ICR_HIGH >> 4] = { "ICR high", "Interrupt Command Register (ICR)", VLAPIC_REG_RW, VLAPIC_REG_NONE, ALWAYS,
         0, 0xFF000000u, 0, NULL, NULL },
     [VLAPIC_REG_LVT_TIMER >> 4] = { "LVT timer", "APIC Timer", VLAPIC_REG_RW, VLAPIC_REG_RW, OPTION_DEADLINE,
