@@ -6,7 +6,7 @@
  *
  * An embedder whose kernel has headers of its own defines VLAPIC_PLATFORM_HEADER (for instance
  * `-DVLAPIC_PLATFORM_HEADER='<my/vlapic_types.h>'`) to a header that supplies bool, size_t, the uintN_t and intN_t types,
- * the UINTN_MAX limits and NULL; the four freestanding headers below are then not included.
+ * the UINTN_MAX limits, NULL and offsetof; the three freestanding headers below are then not included.
  */
 #ifndef VLAPIC_PLATFORM_H
 #define VLAPIC_PLATFORM_H
