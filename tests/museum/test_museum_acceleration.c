@@ -24,21 +24,6 @@ static struct vlapic_cpu *start(unsigned count, bool x2apic)
 
 /* ---- TPR by way of a control block ---- */
 
-static void museum_077_v_tpr_keeps_the_sub_class(void **state)
-{
-    /* Xen: the four bits of V_TPR were copied back as the whole TPR. */
-    (void)state;
-    MUSEUM_SKIP("svm: the backend is not written yet; V_TPR in and out keeps TPR bits 3:0 unless the class changed");
-}
-
-static void museum_079_cr8_writes_are_intercepted_when_tpr_holds_a_vector_back(void **state)
-{
-    /* Xen: an intercept that was always on cost Windows ten million exits; always off, it lost interrupts. */
-    (void)state;
-    MUSEUM_SKIP(
-        "svm: the backend is not written yet; the intercept is on exactly while TPR holds back the highest vector");
-}
-
 /* ---- waking ---- */
 
 static bool every_thread_is_the_owner(void *cpu_cookie)
@@ -70,14 +55,6 @@ static void museum_096_who_posts_does_not_decide_about_the_kick(void **state)
 }
 
 /* ---- state in a page ---- */
-
-static void museum_105_inhibit_reasons_are_recomputed(void **state)
-{
-    /* KVM: an inhibit outlived the reboot, or came from comparing 8 bits of an ID with 32. */
-    (void)state;
-    MUSEUM_SKIP(
-        "svm: the backend is not written yet; ID inhibits go with RESET and ignore disabled APICs and wide IDs");
-}
 
 static void museum_108_taking_a_vector_moves_it_and_the_priorities(void **state)
 {
@@ -260,44 +237,6 @@ static void museum_113_the_register_page_is_what_the_guest_reads(void **state)
 
 /* ---- AVIC ---- */
 
-static void museum_114_an_incomplete_ipi_is_finished_by_its_cause(void **state)
-{
-    /* KVM: an IPI that hardware had put into IRR already was sent again by software. */
-    (void)state;
-    MUSEUM_SKIP("svm: the backend is not written yet; each incomplete-IPI cause: wake only, emulate, or error");
-}
-
-static void museum_115_erratum_1235_keeps_is_running_clear(void **state)
-{
-    /* KVM: on affected parts a sender did not see IsRunning cleared, and the IPI waited in IRR. */
-    (void)state;
-    MUSEUM_SKIP("svm: the backend is not written yet; with the quirk the table never says running");
-}
-
-static void museum_117_ids_beyond_the_table_turn_avic_off(void **state)
-{
-    /* KVM: IDs that the table has no entry for failed the creation, or indexed past its end. */
-    (void)state;
-    MUSEUM_SKIP(
-        "svm: the backend is not written yet; IDs 254, 255, 511, 512 and an exit's index FFFh against the table");
-}
-
-static void museum_118_a_post_races_with_deactivation(void **state)
-{
-    /* KVM: AVIC went off at the target after the sender had set IRR, and nobody injected the vector. */
-    (void)state;
-    MUSEUM_SKIP(
-        "svm: the backend is not written yet; a sender looks at the target's acceleration after it has set IRR");
-}
-
-static void museum_119_avic_traps_and_faults_are_told_apart(void **state)
-{
-    /* KVM: a register write of the wrong class was lost, or carried out twice. */
-    (void)state;
-    MUSEUM_SKIP(
-        "svm: the backend is not written yet; trap-like writes take the page's value, fault-like ones are emulated");
-}
-
 /* The host hears of the EOI of an edge vector: once, with its vCPU and vector, and without a broadcast. */
 static void eoi_of_an_edge_vector_is_told(uint8_t vector)
 {
@@ -321,13 +260,6 @@ static void museum_121_a_host_hears_of_an_edge_eoi(void **state)
     eoi_of_an_edge_vector_is_told(0x30);
 }
 
-static void museum_121_edge_eoi_inhibits_avic(void **state)
-{
-    /* KVM: AVIC completes the EOI of an edge vector without an exit. */
-    (void)state;
-    MUSEUM_SKIP("svm: the backend is not written yet; a host that waits for edge EOIs inhibits AVIC or polls for them");
-}
-
 static void museum_122_a_tracked_edge_vector_is_counted_once(void **state)
 {
     /* Xen: a periodic tick was counted twice, and the clock ran fast. */
@@ -338,19 +270,10 @@ static void museum_122_a_tracked_edge_vector_is_counted_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(museum_077_v_tpr_keeps_the_sub_class),
-        cmocka_unit_test(museum_079_cr8_writes_are_intercepted_when_tpr_holds_a_vector_back),
         cmocka_unit_test_teardown(museum_096_who_posts_does_not_decide_about_the_kick, stop),
-        cmocka_unit_test(museum_105_inhibit_reasons_are_recomputed),
         cmocka_unit_test_teardown(museum_108_taking_a_vector_moves_it_and_the_priorities, stop),
         cmocka_unit_test_teardown(museum_113_the_register_page_is_what_the_guest_reads, stop),
-        cmocka_unit_test(museum_114_an_incomplete_ipi_is_finished_by_its_cause),
-        cmocka_unit_test(museum_115_erratum_1235_keeps_is_running_clear),
-        cmocka_unit_test(museum_117_ids_beyond_the_table_turn_avic_off),
-        cmocka_unit_test(museum_118_a_post_races_with_deactivation),
-        cmocka_unit_test(museum_119_avic_traps_and_faults_are_told_apart),
         cmocka_unit_test_teardown(museum_121_a_host_hears_of_an_edge_eoi, stop),
-        cmocka_unit_test(museum_121_edge_eoi_inhibits_avic),
         cmocka_unit_test_teardown(museum_122_a_tracked_edge_vector_is_counted_once, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

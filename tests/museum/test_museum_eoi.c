@@ -691,13 +691,6 @@ static void museum_178_nmis_merge_until_the_host_collects_them(void **state)
     assert_int_equal(core.taken, 3);
 }
 
-static void museum_178_vnmi_merges_in_the_same_way(void **state)
-{
-    /* KVM: the number of NMIs kept differed between the software and the hardware path. */
-    (void)state;
-    MUSEUM_SKIP("svm: the backend is not written yet; vNMI has to merge as the polled NMIs do");
-}
-
 static void museum_179_an_interrupt_is_told_of_beside_an_nmi(void **state)
 {
     /* KVM: the branch for the NMI returned early, and the interrupt behind it waited as long as NMIs came. */
@@ -788,7 +781,6 @@ int main(void)
         TEST(museum_177_amd_does_not_mask_lvtpc),
         TEST(museum_178_three_nmis_in_a_handler_are_one_more),
         TEST(museum_178_nmis_merge_until_the_host_collects_them),
-        TEST(museum_178_vnmi_merges_in_the_same_way),
         TEST(museum_179_an_interrupt_is_told_of_beside_an_nmi),
         TEST(museum_180_an_acknowledge_that_finds_nothing_is_spurious),
         TEST(museum_180_a_post_never_acknowledges),
