@@ -109,7 +109,7 @@ enum vlapic_svm_result vlapic_svm_exit(struct vlapic_cpu *cpu, uint32_t *length)
 enum vlapic_svm_result vlapic_svm_access(struct vlapic_cpu *cpu, uint64_t guest_physical, bool write, uint32_t *length);
 
 /**
- * Where the nested page tables have to map a page, any one, for reading and writing, for AVIC in xAPIC mode.
+ * Where the nested page tables have to map a page, any one, for reading and writing, for AVIC in xAPIC mode; as the last entry has it.
  * \param cpu             the vCPU
  * \param guest_physical  receives the address in guest-physical memory
  * \return false: nowhere; the window is unmapped, so that accesses exit

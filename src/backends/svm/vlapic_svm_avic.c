@@ -147,17 +147,17 @@ bool vlapic_svm_apic_page(struct vlapic_cpu *cpu, uint64_t *guest_physical)
 {
     const struct svm_cpu *state = svm_of(cpu);
 
-    if (state == NULL || (feature_of_mode(state) & VLAPIC_SVM_AVIC) == 0 || svm_inhibits(state) != 0) {
+    if (state == NULL || (state->mapped & SVM_MAPPED) == 0) {
         return false;
     }
-    *guest_physical = vlapic_cpu_apic_base(cpu) & APIC_BAR_MASK;
+    *guest_physical = state->mapped & APIC_BAR_MASK;
     return true;
 }
 
-static void note_mapping(struct svm_cpu *state)
+static void note_mapping(struct svm_cpu *state, uint32_t features)
 {
-    uint64_t base;
-    uint64_t mapped = vlapic_svm_apic_page(state->cpu, &base) ? base | SVM_MAPPED : 0;
+    uint64_t base = vlapic_cpu_apic_base(state->cpu) & APIC_BAR_MASK;
+    uint64_t mapped = (features & VLAPIC_SVM_AVIC) != 0 ? base | SVM_MAPPED : 0;
 
     if (mapped != state->mapped) {
         state->mapped = mapped;
@@ -167,13 +167,13 @@ static void note_mapping(struct svm_cpu *state)
 
 void svm_update_features(struct svm_cpu *state)
 {
-    uint32_t features = (svm_inhibits(state) == 0 ? feature_of_mode(state) : 0) |
-                        (state->vm->features & VLAPIC_SVM_VNMI);
-    uint32_t avic = features & (VLAPIC_SVM_AVIC | VLAPIC_SVM_X2AVIC);
+    uint32_t inhibited = svm_inhibits(state); /* once: others may change it */
+    uint32_t avic = inhibited == 0 ? feature_of_mode(state) : 0;
+    uint32_t features = avic | (state->vm->features & VLAPIC_SVM_VNMI);
 
-    state->inhibited = svm_inhibits(state);
+    state->inhibited = inhibited;
     state->is_stale = false;
-    note_mapping(state);
+    note_mapping(state, features);
     if (!state->is_written || features != state->features) {
         switch_posting(state, false);
         write_control(state, features);
