@@ -33,10 +33,56 @@ static void the_mapping_is_that_of_the_entry(void **state)
     assert_true(vlapic_svm_apic_page(bed.cpu[0].cpu, &page));
 }
 
+/* Hardware set IRR and rang while the vCPU was in the host; VMRUN without AVIC does not look. */
+static void irr_is_looked_at_when_avic_is_withdrawn(void **state)
+{
+    (void)state;
+    start(BED_AVIC, 1);
+    bed_enter(0);
+    bed_set_bit(0, VLAPIC_REG_ISR, 0x41);
+    bed_set(0, SVMHW_EXITINTINFO, 8, SVMHW_EVENT_VALID | 0x41); /* has to be injected again, in a window */
+    bed_leave(0);
+    bed_set(0, SVMHW_EXITINTINFO, 8, 0);
+    bed.cpu[0].guest.rflags = 2;
+    bed_set_bit(0, VLAPIC_REG_IRR, 0x61);
+    bed_enter(0);
+    assert_false(bed_uses_avic(0));
+    assert_int_equal(bed.cpu[0].duty.vector, 0x61);
+    bed_leave(0);
+    bed.cpu[0].guest.rflags = 0x202;
+    bed_enter(0);
+    assert_int_equal(bed_injected(0), SVMHW_EVENT_VALID | 0x41);
+    bed_leave(0);
+    bed_enter(0); /* AVIC again: hardware delivers */
+    assert_true(bed_uses_avic(0));
+    assert_true(bed_bit(0, VLAPIC_REG_IRR, 0x61));
+}
+
+/* Changes that an entry found and did not get to tell are told by the one that takes place. */
+static void changes_survive_an_entry_that_does_not_take_place(void **state)
+{
+    (void)state;
+    start(BED_AVIC, 1);
+    bed_round(0);
+    vlapic_svm_inhibit(bed.vm, VLAPIC_SVM_INHIBIT_REQUEST, true);
+    assert_int_equal(bed_pending(0), -1);
+    assert_true(vlapic_cpu_post(bed.cpu[0].cpu, 0x61, false));
+    assert_false(vlapic_svm_enter(bed.cpu[0].cpu, &bed.cpu[0].guest, &bed.cpu[0].entry));
+    assert_int_equal(bed.cpu[0].entry.changes, 0);
+    bed_enter(0);
+    assert_int_equal(bed.cpu[0].entry.changes & VLAPIC_SVM_CHANGED_MAPPING, VLAPIC_SVM_CHANGED_MAPPING);
+    assert_int_equal(bed.cpu[0].entry.changes & VLAPIC_SVM_FLUSH_TLB, VLAPIC_SVM_FLUSH_TLB);
+    bed_leave(0);
+    bed_enter(0);
+    assert_int_equal(bed.cpu[0].entry.changes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(the_mapping_is_that_of_the_entry, bed_teardown),
+        cmocka_unit_test_teardown(irr_is_looked_at_when_avic_is_withdrawn, bed_teardown),
+        cmocka_unit_test_teardown(changes_survive_an_entry_that_does_not_take_place, bed_teardown),
     };
     return cmocka_run_group_tests_name("svm: found by reading", tests, NULL, NULL);
 }

@@ -322,6 +322,64 @@ static void museum_117_ids_beyond_the_table_turn_avic_off(void **state)
     assert_int_equal(bed_event_at(0, BED_KICK)->cpu, 1);
 }
 
+static unsigned sets_irr; /* at this vector, when AVIC is about to be withdrawn */
+
+static void send_at_withdrawal(struct bed_cpu *cpu, enum bed_kind kind)
+{
+    if (kind != BED_RUNS && sets_irr != 0) {
+        assert_true(bed_physical(cpu->index) & BED_RUNNING);
+        bed_set_bit(cpu->index, VLAPIC_REG_IRR, (uint8_t)sets_irr);
+        sets_irr = 0;
+    }
+}
+
+static void post_at_withdrawal(struct bed_cpu *cpu, enum bed_kind kind)
+{
+    if (kind != BED_RUNS && sets_irr != 0) {
+        assert_true(vlapic_cpu_post(cpu->cpu, (uint8_t)sets_irr, false));
+        sets_irr = 0;
+    }
+}
+
+static void museum_118_svm_a_post_races_with_withdrawal(void **state)
+{
+    /* KVM: AVIC went off at the target after the sender had set IRR, and nobody injected the vector. */
+    static void (*const senders[])(struct bed_cpu *, enum bed_kind) = { send_at_withdrawal, post_at_withdrawal };
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        start(BED_AVIC, 1);
+        bed_round(0);
+        vlapic_svm_inhibit(bed.vm, VLAPIC_SVM_INHIBIT_REQUEST, true);
+        sets_irr = 0x61;
+        bed.on_running = senders[i];
+        bed_enter(0);
+        assert_int_equal(sets_irr, 0);
+        assert_false(bed_uses_avic(0));
+        assert_int_equal(bed.cpu[0].entry.injected, VLAPIC_SVM_INJECTED_VECTOR);
+        assert_int_equal(bed_injected(0), SVMHW_EVENT_VALID | 0x61);
+        bed_leave(0);
+        assert_int_equal(bed_pending(0), -1);
+        bed_end();
+    }
+    /* With AVIC: in the guest by the doorbell, in the host and asleep by waking alone. */
+    start(BED_AVIC, 1);
+    bed_enter(0);
+    bed_forget();
+    assert_true(vlapic_cpu_post(bed.cpu[0].cpu, 0x61, false));
+    assert_int_equal(bed.events, 1);
+    assert_int_equal(bed_event_at(0, BED_DOORBELL)->value, bed.cpu[0].core);
+    bed_leave(0);
+    assert_true(vlapic_cpu_post(bed.cpu[0].cpu, 0x62, false));
+    assert_int_equal(bed.events, 1);
+    bed_round(0);
+    assert_true(vlapic_cpu_halt(bed.cpu[0].cpu));
+    bed_forget();
+    assert_true(vlapic_cpu_post(bed.cpu[0].cpu, 0x63, false));
+    assert_int_equal(bed.events, 1);
+    (void)bed_event_at(0, BED_KICK);
+}
+
 static void museum_119_avic_traps_and_faults_are_told_apart(void **state)
 {
     /* KVM: a register write that took place already was carried out again, or one that had not was lost. */
@@ -446,6 +504,7 @@ int main(void)
         cmocka_unit_test_teardown(museum_114_an_incomplete_ipi_is_finished_by_its_cause, bed_teardown),
         cmocka_unit_test_teardown(museum_115_erratum_1235_keeps_is_running_clear, bed_teardown),
         cmocka_unit_test_teardown(museum_117_ids_beyond_the_table_turn_avic_off, bed_teardown),
+        cmocka_unit_test_teardown(museum_118_svm_a_post_races_with_withdrawal, bed_teardown),
         cmocka_unit_test_teardown(museum_119_avic_traps_and_faults_are_told_apart, bed_teardown),
         cmocka_unit_test_teardown(museum_121_svm_edge_eoi_inhibits_avic, bed_teardown),
         cmocka_unit_test_teardown(museum_178_vnmi_merges_in_the_same_way, bed_teardown),

@@ -161,7 +161,7 @@ static void note_mapping(struct svm_cpu *state, uint32_t features)
 
     if (mapped != state->mapped) {
         state->mapped = mapped;
-        state->entry.changes |= VLAPIC_SVM_CHANGED_MAPPING | VLAPIC_SVM_FLUSH_TLB;
+        state->changes |= VLAPIC_SVM_CHANGED_MAPPING | VLAPIC_SVM_FLUSH_TLB;
     }
 }
 
@@ -178,7 +178,7 @@ void svm_update_features(struct svm_cpu *state)
         switch_posting(state, false);
         write_control(state, features);
         write_msr_map(state, features);
-        state->entry.changes |= avic != 0 ? VLAPIC_SVM_FLUSH_TLB : 0;
+        state->changes |= avic != 0 ? VLAPIC_SVM_FLUSH_TLB : 0;
     }
     write_pointers(state, features); /* the base may have moved within the mode */
     state->features = features;

@@ -163,15 +163,32 @@ static void take_v_tpr(struct svm_cpu *state)
 
 /* --- entry and exit ------------------------------------------------------------------------------------------------------------------ */
 
+/*
+ * AVIC is switched before the run state says that the guest runs. What hardware and posters have set in IRR since the last exit, because they
+ * saw AVIC, VMRUN does not look at without it: then the last look before the entry has to.
+ */
+static void prepare(struct svm_cpu *state)
+{
+    bool used_avic = svm_uses_avic(state);
+
+    state->vmcb = state->vm->ops.vmcb(state->cookie);
+    update_features(state);
+    state->shared->asks = (state->shared->asks || used_avic) && !svm_uses_avic(state);
+    state->is_prepared = true;
+}
+
 void svm_enter(void *cpu_state, const struct vlapic_entry *entry)
 {
     struct svm_cpu *state = cpu_state;
     struct vlapic_offer offer;
     struct vlapic_plan plan;
 
-    state->vmcb = state->vm->ops.vmcb(state->cookie);
+    if (!state->is_prepared) {
+        prepare(state);
+    }
+    state->is_prepared = false;
+    state->shared->asks = false;
     look_for_iret(state);
-    update_features(state);
     offer = make_offer(state, entry);
     give_to_vnmi(state, &offer);
     plan = vlapic_events_plan(&state->events, state->cpu, offer, state->vm->ops.acknowledge_extint);
@@ -180,6 +197,8 @@ void svm_enter(void *cpu_state, const struct vlapic_entry *entry)
     write_control(state, plan.window);
     write_intercepts(state, plan.window, waits_for_tpr(state, entry) || has_subclass(state));
     state->entry.features = state->features;
+    state->entry.changes |= state->changes;
+    state->changes = 0;
     if (state->needs_flush && (state->vm->features & VLAPIC_SVM_AVIC) != 0) {
         state->entry.changes |= VLAPIC_SVM_FLUSH_TLB;
     }
@@ -216,6 +235,7 @@ bool vlapic_svm_enter(struct vlapic_cpu *cpu, const struct vlapic_svm_guest *gue
     }
     state->guest = *guest;
     state->entry = *entry;
+    prepare(state);
     entered = vlapic_cpu_enter(cpu);
     state->guest = (struct vlapic_svm_guest){ .busy = true }; /* an entry past this function injects nothing */
     if (entered) {

@@ -69,7 +69,7 @@ struct svm_shared {
     void *cookie;
     uint32_t host_id;  /* where it runs */
     bool delivers;     /* by AVIC: posters set IRR */
-    bool asks;         /* `pending` is to look */
+    bool asks;         /* `pending` is to look: VMRUN does not */
     uint32_t known[8]; /* IRR as the core has seen it: the owner's */
 };
 
@@ -121,6 +121,8 @@ struct svm_cpu {
     bool v_nmi;        /* with vNMI: one is pending for hardware to take */
     bool extint_waits; /* an ExtINT needs a window, which AVIC has not */
     bool needs_flush;  /* another vCPU may have run on this processor */
+    bool is_prepared;  /* AVIC is on or off as the entry that has begun needs it */
+    uint32_t changes;  /* enum vlapic_svm_change that the next entry is to tell */
     bool nmi_blocked;  /* without vNMI: from the injection to the IRET */
     bool iret_is_next; /* the IRET was intercepted at iret_rip, and is executed by the next entry */
     uint64_t iret_rip;
