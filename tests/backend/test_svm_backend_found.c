@@ -77,12 +77,51 @@ static void changes_survive_an_entry_that_does_not_take_place(void **state)
     assert_int_equal(bed.cpu[0].entry.changes, 0);
 }
 
+/* It was told as the vector that was injected besides: the embedder kept it pending, and the guest got it twice. */
+static void an_nmi_for_vnmi_goes_before_interrupts(void **state)
+{
+    (void)state;
+    start(VLAPIC_SVM_VNMI, 1);
+    assert_true(vlapic_cpu_post(bed.cpu[0].cpu, 0x61, false));
+    bed.cpu[0].guest.nmi = true;
+    bed_enter(0);
+    assert_int_equal(bed.cpu[0].entry.injected, VLAPIC_SVM_INJECTED_NMI);
+    assert_true(bed_control(0) & SVMHW_V_NMI);
+    assert_int_equal(bed_injected(0), 0);
+    assert_true(bed_control(0) & SVMHW_V_IRQ);
+    bed_set(0, SVMHW_VINTR_CONTROL, 8, (bed_control(0) & ~SVMHW_V_NMI) | SVMHW_V_NMI_MASK);
+    assert_int_equal(bed_exit(0, SVMHW_EXIT_VINTR, 0, 0), VLAPIC_SVM_RESUME);
+    bed.cpu[0].guest.nmi = false;
+    bed_enter(0);
+    assert_int_equal(bed.cpu[0].entry.injected, VLAPIC_SVM_INJECTED_VECTOR);
+    assert_int_equal(bed_injected(0), SVMHW_EVENT_VALID | 0x61);
+    bed_leave(0);
+}
+
+/* One whose delivery was interrupted and a new one: the first is injected, the second is pending behind it. */
+static void an_interrupted_nmi_does_not_hide_a_new_one(void **state)
+{
+    (void)state;
+    start(VLAPIC_SVM_VNMI, 1);
+    bed_enter(0);
+    bed_set(0, SVMHW_EXITINTINFO, 8, SVMHW_EVENT_VALID | SVMHW_TYPE_NMI << 8 | 2);
+    bed_leave(0);
+    bed_set(0, SVMHW_EXITINTINFO, 8, 0);
+    bed.cpu[0].guest.nmi = true;
+    bed_enter(0);
+    assert_int_equal(bed.cpu[0].entry.injected, VLAPIC_SVM_INJECTED_NMI);
+    assert_int_equal(bed_injected(0), SVMHW_EVENT_VALID | SVMHW_TYPE_NMI << 8 | 2);
+    assert_true(bed_control(0) & SVMHW_V_NMI);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(the_mapping_is_that_of_the_entry, bed_teardown),
         cmocka_unit_test_teardown(irr_is_looked_at_when_avic_is_withdrawn, bed_teardown),
         cmocka_unit_test_teardown(changes_survive_an_entry_that_does_not_take_place, bed_teardown),
+        cmocka_unit_test_teardown(an_nmi_for_vnmi_goes_before_interrupts, bed_teardown),
+        cmocka_unit_test_teardown(an_interrupted_nmi_does_not_hide_a_new_one, bed_teardown),
     };
     return cmocka_run_group_tests_name("svm: found by reading", tests, NULL, NULL);
 }

@@ -24,15 +24,14 @@ static void look_for_iret(struct svm_cpu *state)
     }
 }
 
-/* With vNMI hardware holds one pending besides the one in service; more of them are one. */
+/* With vNMI hardware holds one pending besides the one in service; more of them are one. It goes before any interrupt. */
 static void give_to_vnmi(struct svm_cpu *state, struct vlapic_offer *offer)
 {
-    if (uses_vnmi(state)) {
-        state->v_nmi = state->v_nmi || offer->nmi;
-        if (offer->nmi) {
-            state->entry.injected = VLAPIC_SVM_INJECTED_NMI;
-        }
+    if (uses_vnmi(state) && offer->nmi) {
+        state->v_nmi = true;
+        state->entry.injected = VLAPIC_SVM_INJECTED_NMI;
         offer->nmi = false;
+        offer->open = false;
     }
 }
 
@@ -121,8 +120,10 @@ static void inject(struct svm_cpu *state, const struct vlapic_plan *plan)
         return;
     }
     *(uint64_t *)(void *)(state->vmcb + VMCB_EVENT_INJECTION) = plan->information;
-    state->entry.injected = (enum vlapic_svm_injected)plan->what;
-    state->entry.vector = (uint8_t)plan->information;
+    if (state->entry.injected == VLAPIC_SVM_INJECTED_NONE) { /* vNMI may have got one, too */
+        state->entry.injected = (enum vlapic_svm_injected)plan->what;
+        state->entry.vector = (uint8_t)plan->information;
+    }
     if ((plan->information & VLAPIC_EVENT_TYPE) == VLAPIC_EVENT_TYPE_NMI && !uses_vnmi(state)) {
         state->nmi_blocked = true;
         state->iret_is_next = false;
