@@ -119,7 +119,8 @@ enum vlapic_svm_result vlapic_svm_access(struct vlapic_cpu *cpu, uint64_t guest_
 bool vlapic_svm_apic_page(struct vlapic_cpu *cpu, uint64_t *guest_physical);
 
 /**
- * Everything that the backend has written into the VMCB is gone: it is new, or another one. The next entry writes it all.
+ * Everything that the backend has written into the VMCB is gone: it is new, or another one. The next entry writes it all. RESET, INIT and another
+ * state of the APIC end the blocking of NMIs; to restore a vCPU whose V_NMI_MASK is set, call this after the APIC's state was set.
  * \param cpu  the vCPU
  * \ctx_owner
  * \manual{Library}

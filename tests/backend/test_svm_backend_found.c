@@ -114,6 +114,35 @@ static void an_interrupted_nmi_does_not_hide_a_new_one(void **state)
     assert_true(bed_control(0) & SVMHW_V_NMI);
 }
 
+/* One NMI is in service, another is pending: both were there still after RESET and INIT. */
+static void a_reset_ends_what_vnmi_holds(void **state)
+{
+    (void)state;
+    start(VLAPIC_SVM_VNMI, 1);
+    bed.cpu[0].guest.nmi = true;
+    bed_enter(0);
+    bed.cpu[0].guest.nmi = false;
+    bed_set(0, SVMHW_VINTR_CONTROL, 8, bed_control(0) | SVMHW_V_NMI_MASK);
+    bed_leave(0);
+    bed_enter(0);
+    assert_true((bed_control(0) & (SVMHW_V_NMI | SVMHW_V_NMI_MASK)) == (SVMHW_V_NMI | SVMHW_V_NMI_MASK));
+    bed_leave(0);
+    bed_set(0, SVMHW_CLEAN, 4, UINT32_MAX);
+    vlapic_cpu_reset(bed.cpu[0].cpu);
+    bed_enter(0);
+    assert_false(bed_control(0) & (SVMHW_V_NMI | SVMHW_V_NMI_MASK));
+    assert_false(bed_get(0, SVMHW_CLEAN, 4) >> SVMHW_CLEAN_VINTR & 1);
+    /* Once. */
+    bed_set(0, SVMHW_VINTR_CONTROL, 8, bed_control(0) | SVMHW_V_NMI_MASK);
+    bed_round(0);
+    assert_true(bed_control(0) & SVMHW_V_NMI_MASK);
+    /* In a VMCB that was restored it stays as it is. */
+    vlapic_cpu_reset(bed.cpu[0].cpu);
+    vlapic_svm_vmcb_replaced(bed.cpu[0].cpu);
+    bed_enter(0);
+    assert_true(bed_control(0) & SVMHW_V_NMI_MASK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +151,7 @@ int main(void)
         cmocka_unit_test_teardown(changes_survive_an_entry_that_does_not_take_place, bed_teardown),
         cmocka_unit_test_teardown(an_nmi_for_vnmi_goes_before_interrupts, bed_teardown),
         cmocka_unit_test_teardown(an_interrupted_nmi_does_not_hide_a_new_one, bed_teardown),
+        cmocka_unit_test_teardown(a_reset_ends_what_vnmi_holds, bed_teardown),
     };
     return cmocka_run_group_tests_name("svm: found by reading", tests, NULL, NULL);
 }

@@ -172,6 +172,8 @@ static void changed(void *cpu_state, uint32_t what)
     }
     if (what == VLAPIC_CHANGE_ALL) {
         state->events = (struct vlapic_events){ 0 }; /* RESET, INIT, another state */
+        state->v_nmi = false;
+        state->unblocks_nmi = true;
         state->nmi_blocked = false;
         state->iret_is_next = false;
         state->extint_waits = false;
@@ -204,6 +206,7 @@ void vlapic_svm_vmcb_replaced(struct vlapic_cpu *cpu)
     if (state != NULL) {
         state->is_stale = true;
         state->is_written = false;
+        state->unblocks_nmi = false; /* whether they are blocked is as the new VMCB says */
     }
 }
 

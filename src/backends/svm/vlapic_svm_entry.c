@@ -83,6 +83,10 @@ static void write_control(struct svm_cpu *state, bool window)
 
     control |= svm_page(state, VLAPIC_REG_TPR) >> 4 & CONTROL_V_TPR;
     control |= window_bits(window) | (state->v_nmi ? CONTROL_V_NMI : 0);
+    if (state->unblocks_nmi && uses_vnmi(state)) {
+        control &= ~CONTROL_V_NMI_MASK;
+    }
+    state->unblocks_nmi = false;
     svm_set(state, VMCB_INTERRUPT_CONTROL, control, CLEAN_CONTROL);
 }
 

@@ -122,6 +122,7 @@ struct svm_cpu {
     bool extint_waits; /* an ExtINT needs a window, which AVIC has not */
     bool needs_flush;  /* another vCPU may have run on this processor */
     bool is_prepared;  /* AVIC is on or off as the entry that has begun needs it */
+    bool unblocks_nmi; /* with vNMI: V_NMI_MASK is to be cleared */
     uint32_t changes;  /* enum vlapic_svm_change that the next entry is to tell */
     bool nmi_blocked;  /* without vNMI: from the injection to the IRET */
     bool iret_is_next; /* the IRET was intercepted at iret_rip, and is executed by the next entry */
