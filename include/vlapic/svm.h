@@ -79,7 +79,8 @@ struct vlapic_svm_ops {
      *  by then. Any thread: not for the VMCB. Mandatory with AVIC. */
     void (*doorbell)(void *cpu_cookie, uint32_t apic_id);
     /** The vCPU is now ready to take doorbells on physical CPU \p apic_id, or no longer: for the IRTEs of an IOMMU that posts to it. Before the
-     *  vCPU sleeps \p blocked is true: what is posted then has to wake it (GALogIntr). Owner. NULL: nothing but the library and the guest's IPIs posts. */
+     *  vCPU sleeps, or runs without AVIC, \p blocked is true: of what is posted then it has to hear (GALogIntr, then vlapic_backend_wake()).
+     *  Owner. NULL: nothing but the library and the guest's IPIs posts. */
     void (*running)(void *cpu_cookie, bool is_running, uint32_t apic_id, bool blocked);
 
     /** Bytes of the instruction at the guest's CS:RIP, as many as can be had, up to \p size; \p mode receives the size of the code segment. Owner.

@@ -143,6 +143,31 @@ static void a_reset_ends_what_vnmi_holds(void **state)
     assert_true(bed_control(0) & SVMHW_V_NMI_MASK);
 }
 
+/* It goes on setting IRR, where nobody looks. */
+static void an_iommu_tells_of_what_it_posts_while_avic_is_withdrawn(void **state)
+{
+    (void)state;
+    start(BED_AVIC, 1);
+    bed_round(0);
+    bed_forget();
+    vlapic_svm_inhibit(bed.vm, VLAPIC_SVM_INHIBIT_REQUEST, true);
+    bed_enter(0);
+    (void)bed_event_at(0, BED_BLOCKED);
+    assert_int_equal(bed.events, 1);
+    /* It posts, writes its log, and the embedder hears of it. */
+    bed_set_bit(0, VLAPIC_REG_IRR, 0x61);
+    vlapic_backend_wake(bed.cpu[0].cpu);
+    assert_int_equal(bed_count(BED_KICK, 0), 1);
+    bed_leave(0);
+    bed_enter(0);
+    assert_int_equal(bed_injected(0), SVMHW_EVENT_VALID | 0x61);
+    bed_leave(0);
+    /* A put does not take that back. */
+    bed_forget();
+    vlapic_cpu_put(bed.cpu[0].cpu);
+    assert_int_equal(bed.events, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +177,7 @@ int main(void)
         cmocka_unit_test_teardown(an_nmi_for_vnmi_goes_before_interrupts, bed_teardown),
         cmocka_unit_test_teardown(an_interrupted_nmi_does_not_hide_a_new_one, bed_teardown),
         cmocka_unit_test_teardown(a_reset_ends_what_vnmi_holds, bed_teardown),
+        cmocka_unit_test_teardown(an_iommu_tells_of_what_it_posts_while_avic_is_withdrawn, bed_teardown),
     };
     return cmocka_run_group_tests_name("svm: found by reading", tests, NULL, NULL);
 }

@@ -134,11 +134,11 @@ static void write_pointers(struct svm_cpu *state, uint32_t features)
             CLEAN_AVIC);
 }
 
-/* Posters follow: first where they may no longer set IRR, last where they may. */
+/* Posters follow: first where they may no longer set IRR, last where they may. An IOMMU that goes on setting IRR has to tell. */
 static void switch_posting(struct svm_cpu *state, bool delivers)
 {
     if (!delivers) {
-        svm_set_running(state, false, false);
+        svm_set_running(state, false, true);
     }
     __atomic_store_n(&state->shared->delivers, delivers, __ATOMIC_SEQ_CST);
 }
@@ -183,5 +183,7 @@ void svm_update_features(struct svm_cpu *state)
     write_pointers(state, features); /* the base may have moved within the mode */
     state->features = features;
     state->is_written = true;
-    switch_posting(state, avic != 0);
+    if (avic != 0) {
+        switch_posting(state, true);
+    }
 }
