@@ -8,6 +8,11 @@ static void start(uint32_t features, unsigned count)
     bed_start(count);
 }
 
+static uint64_t inhibits(unsigned cpu)
+{
+    return vlapic_backend_svm.inhibits(vlapic_backend_cpu_state(bed.cpu[cpu].cpu, &vlapic_backend_svm));
+}
+
 /* Another thread changes an inhibit between the entry and the question: the page was mapped, and AVIC off. */
 static void the_mapping_is_that_of_the_entry(void **state)
 {
@@ -168,6 +173,24 @@ static void an_iommu_tells_of_what_it_posts_while_avic_is_withdrawn(void **state
     assert_int_equal(bed.events, 0);
 }
 
+/* The second of two with one logical ID inhibited AVIC for good, also when the first had another one. */
+static void a_logical_id_that_was_given_up_is_taken(void **state)
+{
+    (void)state;
+    start(BED_AVIC, 2);
+    bed_write(0, VLAPIC_REG_LDR, 0x01000000);
+    bed_write(1, VLAPIC_REG_LDR, 0x01000000);
+    assert_int_equal(inhibits(0), VLAPIC_SVM_INHIBIT_LOGICAL_ID);
+    bed_round(1);
+    assert_false(bed_uses_avic(1));
+    bed_write(0, VLAPIC_REG_LDR, 0x02000000);
+    bed_enter(1);
+    assert_int_equal(inhibits(0), 0);
+    assert_true(bed_uses_avic(1));
+    assert_int_equal(bed.logical[0], SVMHW_LOGICAL_VALID | 1);
+    assert_int_equal(bed.logical[1], SVMHW_LOGICAL_VALID | 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +201,7 @@ int main(void)
         cmocka_unit_test_teardown(an_interrupted_nmi_does_not_hide_a_new_one, bed_teardown),
         cmocka_unit_test_teardown(a_reset_ends_what_vnmi_holds, bed_teardown),
         cmocka_unit_test_teardown(an_iommu_tells_of_what_it_posts_while_avic_is_withdrawn, bed_teardown),
+        cmocka_unit_test_teardown(a_logical_id_that_was_given_up_is_taken, bed_teardown),
     };
     return cmocka_run_group_tests_name("svm: found by reading", tests, NULL, NULL);
 }

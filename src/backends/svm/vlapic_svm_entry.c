@@ -62,6 +62,9 @@ static void update_features(struct svm_cpu *state)
 {
     bool waits = needs_window(state);
 
+    if (state->place.odd_logical) {
+        svm_update_tables(state); /* who had this logical ID may have given it up */
+    }
     if (waits != state->extint_waits || state->is_stale || !state->is_written ||
         svm_inhibits(state) != state->inhibited) {
         state->extint_waits = waits;
