@@ -191,6 +191,21 @@ static void a_logical_id_that_was_given_up_is_taken(void **state)
     assert_int_equal(bed.logical[1], SVMHW_LOGICAL_VALID | 0);
 }
 
+/* The processor has not seen TLB_CONTROL. */
+static void a_flush_of_a_cancelled_entry_is_asked_for_again(void **state)
+{
+    (void)state;
+    start(BED_AVIC, 1);
+    bed_enter(0);
+    assert_int_equal(bed.cpu[0].entry.changes & VLAPIC_SVM_FLUSH_TLB, VLAPIC_SVM_FLUSH_TLB);
+    vlapic_svm_cancel(bed.cpu[0].cpu);
+    bed_enter(0);
+    assert_int_equal(bed.cpu[0].entry.changes, VLAPIC_SVM_FLUSH_TLB);
+    bed_leave(0);
+    bed_enter(0);
+    assert_int_equal(bed.cpu[0].entry.changes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +217,7 @@ int main(void)
         cmocka_unit_test_teardown(a_reset_ends_what_vnmi_holds, bed_teardown),
         cmocka_unit_test_teardown(an_iommu_tells_of_what_it_posts_while_avic_is_withdrawn, bed_teardown),
         cmocka_unit_test_teardown(a_logical_id_that_was_given_up_is_taken, bed_teardown),
+        cmocka_unit_test_teardown(a_flush_of_a_cancelled_entry_is_asked_for_again, bed_teardown),
     };
     return cmocka_run_group_tests_name("svm: found by reading", tests, NULL, NULL);
 }

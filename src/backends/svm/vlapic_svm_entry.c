@@ -262,6 +262,7 @@ void vlapic_svm_cancel(struct vlapic_cpu *cpu)
     if (state->events.injected != 0) {
         *(uint64_t *)(void *)(state->vmcb + VMCB_EVENT_INJECTION) = 0;
     }
+    state->changes |= state->entry.changes & VLAPIC_SVM_FLUSH_TLB; /* not done: the processor has not seen it */
     vlapic_cpu_exit(cpu);
     vlapic_events_cancel(&state->events, cpu);
 }
