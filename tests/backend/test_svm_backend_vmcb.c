@@ -164,6 +164,10 @@ static void each_change_clears_its_clean_bit_alone(void **state)
     assert_true(vlapic_cpu_post(bed.cpu[0].cpu, 0x71, false));
     assert_int_equal(dirtied(), 0);
     assert_int_equal(bed_injected(0), SVMHW_EVENT_VALID | 0x71);
+    bed_leave(0);
+    /* The CR8 intercept alone. */
+    bed_write(0, VLAPIC_REG_TPR, 0x01);
+    assert_int_equal(dirtied(), CLEAN_INTERCEPTS);
 }
 
 static void a_new_vmcb_is_written_whole(void **state)
