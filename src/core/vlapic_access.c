@@ -15,7 +15,7 @@ static bool is_well_formed(uint32_t offset, uint32_t length)
 
 static inline uint32_t read_register(struct vlapic_cpu *cpu, const struct vlapic_slot *slot, uint32_t offset)
 {
-    return slot->read != NULL ? slot->read(cpu, offset) : vlapic_get(cpu, offset);
+    return slot->read != NULL ? slot->read(cpu, offset) : vlapic_get_any(cpu, offset);
 }
 
 static inline void write_register(struct vlapic_cpu *cpu, const struct vlapic_slot *slot, uint32_t offset,
@@ -68,7 +68,7 @@ static inline enum vlapic_access read_slot(struct vlapic_cpu *cpu, uint32_t offs
     if (vlapic_unlikely((slot->xapic & VLAPIC_REG_RO) == 0 || slot->read != NULL)) {
         return read_computed(cpu, slot, offset, value);
     }
-    *value = vlapic_get(cpu, offset);
+    *value = vlapic_get_any(cpu, offset);
     return VLAPIC_ACCESS_DONE;
 }
 
@@ -191,7 +191,7 @@ static inline enum vlapic_access x2apic_read(struct vlapic_cpu *cpu, uint32_t of
     if (vlapic_unlikely(!vlapic_is_x2apic(cpu) || (slot->x2apic & VLAPIC_REG_RO) == 0 || slot->read != NULL)) {
         return x2apic_read_computed(cpu, slot, offset, value);
     }
-    *value = vlapic_get(cpu, offset);
+    *value = vlapic_get_any(cpu, offset);
     return VLAPIC_ACCESS_DONE;
 }
 

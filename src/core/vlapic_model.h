@@ -162,6 +162,20 @@ static inline uint32_t vlapic_get(const struct vlapic_cpu *cpu, uint32_t offset)
     return cpu->regs[offset / 4];
 }
 
+/* Of any register: of IRR hardware may set bits at any time. */
+static inline uint32_t vlapic_get_any(const struct vlapic_cpu *cpu, uint32_t offset)
+{
+    return vlapic_load_relaxed(&cpu->regs[offset / 4]);
+}
+
+/* Of the 256-bit register at `base`. */
+static inline uint32_t vlapic_get_word(const struct vlapic_cpu *cpu, uint32_t base, uint32_t word)
+{
+    const uint32_t *at = &cpu->regs[base / 4 + word * 4];
+
+    return base == VLAPIC_REG_IRR ? vlapic_load_relaxed(at) : *at;
+}
+
 static inline void vlapic_put(struct vlapic_cpu *cpu, uint32_t offset, uint32_t value)
 {
     cpu->regs[offset / 4] = value;
@@ -175,7 +189,9 @@ static inline uint32_t *vlapic_word_at(const struct vlapic_cpu *cpu, uint32_t ba
 
 static inline bool vlapic_test_vector(const struct vlapic_cpu *cpu, uint32_t base, uint32_t vector)
 {
-    return (*vlapic_word_at(cpu, base, vector) >> (vector & 31)) & 1u;
+    const uint32_t *word = vlapic_word_at(cpu, base, vector);
+
+    return ((base == VLAPIC_REG_IRR ? vlapic_load_relaxed(word) : *word) >> (vector & 31)) & 1u;
 }
 
 static inline bool vlapic_is_enabled(const struct vlapic_cpu *cpu)

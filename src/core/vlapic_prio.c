@@ -12,7 +12,7 @@
 uint32_t vlapic_core_highest_unmasked(const struct vlapic_cpu *cpu, uint32_t base)
 {
     for (uint32_t w = 8; w-- > 0;) {
-        uint32_t word = vlapic_get(cpu, base + (w << 4)) & vlapic_get(cpu, VLAPIC_REG_IER + (w << 4));
+        uint32_t word = vlapic_get_word(cpu, base, w) & vlapic_get(cpu, VLAPIC_REG_IER + (w << 4));
 
         if (word != 0) {
             return w * 32 + vlapic_top_bit(word);
@@ -27,7 +27,7 @@ static uint32_t words_other_than(const struct vlapic_cpu *cpu, uint32_t base, ui
     uint32_t words = 0;
 
     for (uint32_t w = 0; w < 8; w++) {
-        words |= (uint32_t)(vlapic_get(cpu, base + (w << 4)) != empty) << w;
+        words |= (uint32_t)(vlapic_get_word(cpu, base, w) != empty) << w;
     }
     return words;
 }

@@ -107,7 +107,7 @@ static uint64_t value_in_cpu(const struct vlapic_values *values, uint32_t item, 
     const struct vlapic_cpu *cpu = values->cpu;
 
     if (vlapic_core_state_registers[item] != 0) {
-        return vlapic_get(cpu, vlapic_core_state_registers[item] + (index << 4));
+        return vlapic_get_any(cpu, vlapic_core_state_registers[item] + (index << 4));
     }
     switch (item) {
     case VLAPIC_STATE_APIC_ID:

@@ -31,13 +31,15 @@ static inline void vlapic_clear_bit(struct vlapic_cpu *cpu, uint32_t base, uint3
 {
     uint32_t *word = vlapic_word_at(cpu, base, vector);
     uint32_t bit = 1u << (vector & 31);
+    bool is_empty;
 
     if (vlapic_is_shared(cpu, base)) {
-        vlapic_fetch_and(word, ~bit);
+        is_empty = (vlapic_fetch_and(word, ~bit) & ~bit) == 0;
     } else {
         *word &= ~bit;
+        is_empty = *word == 0;
     }
-    if (*word == 0) {
+    if (is_empty) {
         *words &= ~(1u << (vector >> 5));
     }
 }
@@ -54,7 +56,7 @@ static inline uint32_t vlapic_highest(const struct vlapic_cpu *cpu, uint32_t bas
         return vlapic_core_highest_unmasked(cpu, base);
     }
     w = vlapic_top_bit(words);
-    return w * 32 + vlapic_top_bit(cpu->regs[base / 4 + w * 4]);
+    return w * 32 + vlapic_top_bit(vlapic_get_word(cpu, base, w));
 }
 
 static inline void vlapic_update_pending(struct vlapic_cpu *cpu)
