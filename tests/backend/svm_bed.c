@@ -343,6 +343,7 @@ void bed_enter(unsigned index)
     struct bed_cpu *cpu = &bed.cpu[index];
 
     for (unsigned tries = 0; tries < 8; tries++) {
+        bed.events_at_poll = bed.events;
         vlapic_cpu_poll(cpu->cpu, &cpu->duty);
         if (vlapic_svm_enter(cpu->cpu, &cpu->guest, &cpu->entry)) {
             return;

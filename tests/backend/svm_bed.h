@@ -88,6 +88,7 @@ struct bed {
     uint64_t *physical;
     uint32_t *logical;
     unsigned events;
+    unsigned events_at_poll; /* of the last entry: a kick that came later ends it */
     struct bed_event event[BED_EVENTS];
     uint64_t now_ns;
     /* Called by the op `running`, to act between the steps of the backend. */
