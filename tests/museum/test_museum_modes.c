@@ -455,22 +455,6 @@ static void museum_054_vms_share_no_memory(void **unused)
     assert_same_state(&before, &after);
 }
 
-static void museum_057_x2avic_intercepts_follow_the_control_block(void **unused)
-{
-    /* KVM CVE-2023-5090: an early return left x2APIC MSRs unintercepted after x2AVIC had been switched off. */
-    (void)unused;
-    MUSEUM_SKIP(
-        "svm: the backend is not written yet; 800h..8FFh are intercepted whenever x2AVIC is off in the control block");
-}
-
-static void museum_059_a_nested_control_block_cannot_enable_avic(void **unused)
-{
-    /* KVM CVE-2021-3653: all bits but a few bad ones were copied from the nested hypervisor's control block, AVIC enable included. */
-    (void)unused;
-    MUSEUM_SKIP(
-        "svm: the backend is not written yet; its filter lets the documented interrupt-control bits through and no other");
-}
-
 /* ---- what CPUID has to say ---- */
 
 /* How a host fills ECX of leaf 1 from bits that are all ones: what the library says is configured, no more. */
@@ -637,8 +621,6 @@ int main(void)
         TEST(museum_053_x2apic_msrs_fault_in_xapic_mode),
         TEST(museum_054_the_host_hears_of_a_closed_window_before_the_next_entry),
         TEST(museum_054_vms_share_no_memory),
-        TEST(museum_057_x2avic_intercepts_follow_the_control_block),
-        TEST(museum_059_a_nested_control_block_cannot_enable_avic),
         TEST(museum_063_cpuid_bits_can_be_taken_from_the_configuration),
         TEST(museum_063_the_host_hears_when_the_apic_bit_changes),
         TEST(museum_063_leaf_b_is_the_x2apic_id_in_every_mode),
