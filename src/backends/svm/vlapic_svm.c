@@ -156,7 +156,7 @@ static enum vlapic_status cpu_init(const struct vlapic_cpu_memory *memory, void 
 
 static void cpu_fini(void *cpu_state)
 {
-    svm_leave_tables(cpu_state);
+    vlapic_svm_core_leave_tables(cpu_state);
 }
 
 static void changed(void *cpu_state, uint32_t what)
@@ -164,11 +164,11 @@ static void changed(void *cpu_state, uint32_t what)
     struct svm_cpu *state = cpu_state;
 
     if ((what & VLAPIC_CHANGE_TMR) != 0) {
-        svm_publish_levels(state);
+        vlapic_svm_core_publish_levels(state);
     }
     if ((what & (VLAPIC_CHANGE_MODE | VLAPIC_CHANGE_ENABLE | VLAPIC_CHANGE_IDENTITY)) != 0) {
         state->is_stale = true;
-        svm_update_tables(state);
+        vlapic_svm_core_update_tables(state);
     }
     if (what == VLAPIC_CHANGE_ALL) {
         state->events = (struct vlapic_events){ 0 }; /* RESET, INIT, another state */
@@ -182,7 +182,7 @@ static void changed(void *cpu_state, uint32_t what)
 
 static uint64_t inhibits(const void *cpu_state)
 {
-    return svm_inhibits(cpu_state);
+    return vlapic_svm_core_inhibits(cpu_state);
 }
 
 void vlapic_svm_inhibit(struct vlapic_vm *vm, uint32_t reason, bool on)
@@ -222,16 +222,16 @@ const struct vlapic_backend vlapic_backend_svm = {
     .vm_init = vm_init,
     .cpu_init = cpu_init,
     .cpu_fini = cpu_fini,
-    .post = svm_post,
-    .notify = svm_notify,
-    .pending = svm_pending,
-    .collect = svm_collect,
-    .load = svm_load,
-    .put = svm_put,
-    .enter = svm_enter,
-    .exit = svm_exit,
-    .block = svm_block,
-    .unblock = svm_unblock,
+    .post = vlapic_svm_core_post,
+    .notify = vlapic_svm_core_notify,
+    .pending = vlapic_svm_core_pending,
+    .collect = vlapic_svm_core_collect,
+    .load = vlapic_svm_core_load,
+    .put = vlapic_svm_core_put,
+    .enter = vlapic_svm_core_enter,
+    .exit = vlapic_svm_core_exit,
+    .block = vlapic_svm_core_block,
+    .unblock = vlapic_svm_core_unblock,
     .changed = changed,
     .inhibits = inhibits,
 };

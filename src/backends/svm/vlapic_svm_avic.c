@@ -30,9 +30,9 @@ static bool lint0_needs_an_edge_eoi(const struct svm_cpu *state)
            (svm_page(state, VLAPIC_REG_TMR + vector / 32 * 16) >> (vector % 32) & 1) == 0;
 }
 
-uint32_t svm_inhibits(const struct svm_cpu *state)
+uint32_t vlapic_svm_core_inhibits(const struct svm_cpu *state)
 {
-    uint32_t reasons = svm_vm_inhibits(state->vm);
+    uint32_t reasons = vlapic_svm_core_vm_inhibits(state->vm);
 
     if (feature_of_mode(state) == 0) {
         reasons |= VLAPIC_SVM_INHIBIT_MODE;
@@ -138,7 +138,7 @@ static void write_pointers(struct svm_cpu *state, uint32_t features)
 static void switch_posting(struct svm_cpu *state, bool delivers)
 {
     if (!delivers) {
-        svm_set_running(state, false, true);
+        vlapic_svm_core_set_running(state, false, true);
     }
     __atomic_store_n(&state->shared->delivers, delivers, __ATOMIC_SEQ_CST);
 }
@@ -165,9 +165,9 @@ static void note_mapping(struct svm_cpu *state, uint32_t features)
     }
 }
 
-void svm_update_features(struct svm_cpu *state)
+void vlapic_svm_core_update_features(struct svm_cpu *state)
 {
-    uint32_t inhibited = svm_inhibits(state); /* once: others may change it */
+    uint32_t inhibited = vlapic_svm_core_inhibits(state); /* once: others may change it */
     uint32_t avic = inhibited == 0 ? feature_of_mode(state) : 0;
     uint32_t features = avic | (state->vm->features & VLAPIC_SVM_VNMI);
 

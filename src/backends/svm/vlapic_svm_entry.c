@@ -63,12 +63,12 @@ static void update_features(struct svm_cpu *state)
     bool waits = needs_window(state);
 
     if (state->place.odd_logical) {
-        svm_update_tables(state); /* who had this logical ID may have given it up */
+        vlapic_svm_core_update_tables(state); /* who had this logical ID may have given it up */
     }
     if (waits != state->extint_waits || state->is_stale || !state->is_written ||
-        svm_inhibits(state) != state->inhibited) {
+        vlapic_svm_core_inhibits(state) != state->inhibited) {
         state->extint_waits = waits;
-        svm_update_features(state);
+        vlapic_svm_core_update_features(state);
     }
 }
 
@@ -185,7 +185,7 @@ static void prepare(struct svm_cpu *state)
     state->is_prepared = true;
 }
 
-void svm_enter(void *cpu_state, const struct vlapic_entry *entry)
+void vlapic_svm_core_enter(void *cpu_state, const struct vlapic_entry *entry)
 {
     struct svm_cpu *state = cpu_state;
     struct vlapic_offer offer;
@@ -213,11 +213,11 @@ void svm_enter(void *cpu_state, const struct vlapic_entry *entry)
     state->needs_flush = false;
     if (svm_uses_avic(state)) {
         vlapic_shadow_keep(&state->shadow, state->page);
-        svm_set_running(state, true, false);
+        vlapic_svm_core_set_running(state, true, false);
     }
 }
 
-uint32_t svm_exit(void *cpu_state)
+uint32_t vlapic_svm_core_exit(void *cpu_state)
 {
     struct svm_cpu *state = cpu_state;
 
@@ -225,7 +225,7 @@ uint32_t svm_exit(void *cpu_state)
     look_for_iret(state);
     if (svm_uses_avic(state)) {
         tidy_page(state);
-        svm_know(state->shared);
+        vlapic_svm_core_know(state->shared);
         return VLAPIC_CHANGE_TPR | VLAPIC_CHANGE_ISR;
     }
     take_v_tpr(state);

@@ -220,7 +220,7 @@ static enum vlapic_svm_result trap(struct svm_cpu *state, uint32_t offset)
     }
     value = vlapic_shadow_take(&state->shadow, state->page, offset);
     if (offset == VLAPIC_REG_ICR_LOW) {
-        svm_send(state, (uint64_t)svm_page(state, VLAPIC_REG_ICR_HIGH) << 32 | value);
+        vlapic_svm_core_send(state, (uint64_t)svm_page(state, VLAPIC_REG_ICR_HIGH) << 32 | value);
     } else {
         model_write(state, offset, value);
     }
@@ -272,7 +272,7 @@ static enum vlapic_svm_result dispatch(struct svm_cpu *state, uint32_t *length)
     case CODE_NESTED_PAGE_FAULT:
         return nested_page_fault(state, length);
     case CODE_INCOMPLETE_IPI:
-        return svm_incomplete_ipi(state, svm_get(state, VMCB_EXIT_INFO1), svm_get(state, VMCB_EXIT_INFO2));
+        return vlapic_svm_core_incomplete_ipi(state, svm_get(state, VMCB_EXIT_INFO1), svm_get(state, VMCB_EXIT_INFO2));
     case CODE_NOT_ACCELERATED:
         return not_accelerated(state, length);
     default:

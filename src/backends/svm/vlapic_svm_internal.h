@@ -192,40 +192,40 @@ static inline uint32_t svm_irr(const struct svm_shared *shared, uint32_t word)
 
 /* --- vlapic_svm_avic.c ---------------------------------------------------------------------------------------------------- */
 /* Reasons why this vCPU does without AVIC. */
-uint32_t svm_inhibits(const struct svm_cpu *state);
+uint32_t vlapic_svm_core_inhibits(const struct svm_cpu *state);
 /* Finds the features for the APIC as it stands; writes what depends on them. */
-void svm_update_features(struct svm_cpu *state);
+void vlapic_svm_core_update_features(struct svm_cpu *state);
 
 /* --- vlapic_svm_tables.c -------------------------------------------------------------------------------------------------- */
 /* ID, logical ID, mode or enable bits may have changed: tables and counts follow. */
-void svm_update_tables(struct svm_cpu *state);
+void vlapic_svm_core_update_tables(struct svm_cpu *state);
 /* The vCPU is no more. */
-void svm_leave_tables(struct svm_cpu *state);
+void vlapic_svm_core_leave_tables(struct svm_cpu *state);
 /* IR of the physical table's entry, and the IOMMU. */
-void svm_set_running(struct svm_cpu *state, bool running, bool blocked);
+void vlapic_svm_core_set_running(struct svm_cpu *state, bool running, bool blocked);
 /* Reasons that concern all vCPUs. */
-uint32_t svm_vm_inhibits(const struct svm_vm *vm);
+uint32_t vlapic_svm_core_vm_inhibits(const struct svm_vm *vm);
 
 /* --- vlapic_svm_post.c ---------------------------------------------------------------------------------------------------- */
-enum vlapic_post svm_post(void *memory, uint8_t vector, bool level);
-void svm_notify(void *memory);
-bool svm_pending(const void *memory);
-bool svm_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level);
-void svm_load(void *cpu_state);
-void svm_put(void *cpu_state);
-void svm_block(void *cpu_state);
-void svm_unblock(void *cpu_state);
-void svm_publish_levels(struct svm_cpu *state);
+enum vlapic_post vlapic_svm_core_post(void *memory, uint8_t vector, bool level);
+void vlapic_svm_core_notify(void *memory);
+bool vlapic_svm_core_pending(const void *memory);
+bool vlapic_svm_core_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level);
+void vlapic_svm_core_load(void *cpu_state);
+void vlapic_svm_core_put(void *cpu_state);
+void vlapic_svm_core_block(void *cpu_state);
+void vlapic_svm_core_unblock(void *cpu_state);
+void vlapic_svm_core_publish_levels(struct svm_cpu *state);
 /* The core is about to see IRR as it is now. */
-void svm_know(struct svm_shared *shared);
+void vlapic_svm_core_know(struct svm_shared *shared);
 
 /* --- vlapic_svm_entry.c --------------------------------------------------------------------------------------------------- */
-void svm_enter(void *cpu_state, const struct vlapic_entry *entry);
-uint32_t svm_exit(void *cpu_state);
+void vlapic_svm_core_enter(void *cpu_state, const struct vlapic_entry *entry);
+uint32_t vlapic_svm_core_exit(void *cpu_state);
 
 /* --- vlapic_svm_ipi.c ----------------------------------------------------------------------------------------------------- */
-enum vlapic_svm_result svm_incomplete_ipi(struct svm_cpu *state, uint64_t info1, uint64_t info2);
+enum vlapic_svm_result vlapic_svm_core_incomplete_ipi(struct svm_cpu *state, uint64_t info1, uint64_t info2);
 /* The guest's ICR as hardware left it in the page: send it by software. */
-void svm_send(struct svm_cpu *state, uint64_t icr);
+void vlapic_svm_core_send(struct svm_cpu *state, uint64_t icr);
 
 #endif

@@ -15,7 +15,7 @@ static bool in_x2apic(const struct svm_cpu *state)
     return (vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EXTD) != 0;
 }
 
-void svm_send(struct svm_cpu *state, uint64_t icr)
+void vlapic_svm_core_send(struct svm_cpu *state, uint64_t icr)
 {
     if (in_x2apic(state)) {
         (void)vlapic_cpu_msr_write(state->cpu, VLAPIC_MSR_OF(VLAPIC_REG_ICR_LOW), icr);
@@ -92,12 +92,12 @@ static void wake_targets(const struct svm_cpu *state, uint64_t icr)
 }
 
 /* ID 1 alone means that IRR bits are set: sending again would deliver twice. */
-enum vlapic_svm_result svm_incomplete_ipi(struct svm_cpu *state, uint64_t info1, uint64_t info2)
+enum vlapic_svm_result vlapic_svm_core_incomplete_ipi(struct svm_cpu *state, uint64_t info1, uint64_t info2)
 {
     uint32_t id = (uint32_t)(info2 >> 32);
 
     if ((info1 & ICR_NOT_PLAIN) != 0) {
-        svm_send(state, info1);
+        vlapic_svm_core_send(state, info1);
         return VLAPIC_SVM_RESUME;
     }
     if (id == NOT_RUNNING) {
@@ -107,6 +107,6 @@ enum vlapic_svm_result svm_incomplete_ipi(struct svm_cpu *state, uint64_t info1,
     if (id == INVALID_PAGE || id > LAST_ID) {
         return VLAPIC_SVM_BROKEN;
     }
-    svm_send(state, info1);
+    vlapic_svm_core_send(state, info1);
     return VLAPIC_SVM_RESUME;
 }

@@ -19,7 +19,7 @@ static bool can_post(const struct svm_shared *shared, uint8_t vector, bool level
  * While AVIC delivers, a vector in the trigger mode that TMR has goes into IRR, and the doorbell makes hardware look. Whether that holds is looked
  * at again after the bit is set: if it changed meanwhile, the vector goes through the core's mailbox, too.
  */
-enum vlapic_post svm_post(void *memory, uint8_t vector, bool level)
+enum vlapic_post vlapic_svm_core_post(void *memory, uint8_t vector, bool level)
 {
     struct svm_shared *shared = memory;
     uint32_t bit = 1u << (vector % 32);
@@ -36,7 +36,7 @@ enum vlapic_post svm_post(void *memory, uint8_t vector, bool level)
 }
 
 /* A doorbell for a vCPU that has left is lost: VMRUN looks at IRR anyway. */
-void svm_notify(void *memory)
+void vlapic_svm_core_notify(void *memory)
 {
     struct svm_shared *shared = memory;
 
@@ -44,7 +44,7 @@ void svm_notify(void *memory)
 }
 
 /* Before it sleeps: did hardware, or somebody who rang the bell, set a bit that the core has not seen? VMRUN looks by itself. */
-bool svm_pending(const void *memory)
+bool vlapic_svm_core_pending(const void *memory)
 {
     const struct svm_shared *shared = memory;
     uint32_t unknown = 0;
@@ -58,7 +58,7 @@ bool svm_pending(const void *memory)
     return unknown != 0;
 }
 
-void svm_know(struct svm_shared *shared)
+void vlapic_svm_core_know(struct svm_shared *shared)
 {
     for (uint32_t w = 0; w < 8; w++) {
         shared->known[w] = svm_irr(shared, w);
@@ -66,41 +66,41 @@ void svm_know(struct svm_shared *shared)
 }
 
 /* What was posted is in IRR already: the core derives anew what follows from it. */
-bool svm_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
+bool vlapic_svm_core_collect(void *cpu_state, struct vlapic_vectors *posted, struct vlapic_vectors *level)
 {
     (void)posted;
     (void)level;
-    svm_know(((struct svm_cpu *)cpu_state)->shared);
+    vlapic_svm_core_know(((struct svm_cpu *)cpu_state)->shared);
     return false;
 }
 
 /* Of the vCPUs of a VM that run on one processor, each has its own backing page behind the same guest-physical address; and the processor may
  * remember what was there when this one last ran on it. */
-void svm_load(void *cpu_state)
+void vlapic_svm_core_load(void *cpu_state)
 {
     ((struct svm_cpu *)cpu_state)->needs_flush = true;
 }
 
-void svm_put(void *cpu_state)
+void vlapic_svm_core_put(void *cpu_state)
 {
-    svm_set_running(cpu_state, false, false);
+    vlapic_svm_core_set_running(cpu_state, false, false);
 }
 
 /* IsRunning is cleared, by a locked operation, before IRR is looked at for the last time: who sets a bit after that finds it clear, and wakes. */
-void svm_block(void *cpu_state)
+void vlapic_svm_core_block(void *cpu_state)
 {
     struct svm_cpu *state = cpu_state;
 
-    svm_set_running(state, false, true);
+    vlapic_svm_core_set_running(state, false, true);
     state->shared->asks = (state->vm->features & (VLAPIC_SVM_AVIC | VLAPIC_SVM_X2AVIC)) != 0;
 }
 
-void svm_unblock(void *cpu_state)
+void vlapic_svm_core_unblock(void *cpu_state)
 {
     ((struct svm_cpu *)cpu_state)->shared->asks = false;
 }
 
-void svm_publish_levels(struct svm_cpu *state)
+void vlapic_svm_core_publish_levels(struct svm_cpu *state)
 {
     for (uint32_t w = 0; w < 4; w++) {
         uint64_t low = svm_page(state, VLAPIC_REG_TMR + 32 * w);

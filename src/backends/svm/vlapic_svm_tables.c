@@ -56,7 +56,7 @@ static void write_physical(const struct svm_cpu *state)
     __atomic_store_n(&state->vm->physical[id], entry, __ATOMIC_SEQ_CST);
 }
 
-void svm_set_running(struct svm_cpu *state, bool running, bool blocked)
+void vlapic_svm_core_set_running(struct svm_cpu *state, bool running, bool blocked)
 {
     if (!has_avic(state->vm) || (running == state->is_running && !blocked)) {
         return;
@@ -188,7 +188,7 @@ static bool any(const uint32_t *counter)
     return __atomic_load_n(counter, __ATOMIC_SEQ_CST) != 0;
 }
 
-uint32_t svm_vm_inhibits(const struct svm_vm *vm)
+uint32_t vlapic_svm_core_vm_inhibits(const struct svm_vm *vm)
 {
     uint32_t reasons = __atomic_load_n(&vm->inhibits, __ATOMIC_SEQ_CST) | vm->lasting_inhibits;
 
@@ -207,7 +207,7 @@ uint32_t svm_vm_inhibits(const struct svm_vm *vm)
 /* One vCPU's change concerns all: they look again before they next enter. */
 static void tell_others(const struct svm_cpu *state, uint32_t before)
 {
-    if (svm_vm_inhibits(state->vm) == before) {
+    if (vlapic_svm_core_vm_inhibits(state->vm) == before) {
         return;
     }
     for (uint32_t id = 0; id <= state->vm->max_apic_id; id++) {
@@ -221,7 +221,7 @@ static void tell_others(const struct svm_cpu *state, uint32_t before)
 
 static void move(struct svm_cpu *state, struct svm_place place)
 {
-    uint32_t before = svm_vm_inhibits(state->vm);
+    uint32_t before = vlapic_svm_core_vm_inhibits(state->vm);
 
     settle_logical(state, &place);
     count_place(state->vm, &state->place, &place);
@@ -229,7 +229,7 @@ static void move(struct svm_cpu *state, struct svm_place place)
     tell_others(state, before);
 }
 
-void svm_update_tables(struct svm_cpu *state)
+void vlapic_svm_core_update_tables(struct svm_cpu *state)
 {
     if (!has_avic(state->vm)) {
         return;
@@ -238,7 +238,7 @@ void svm_update_tables(struct svm_cpu *state)
     move(state, find_place(state));
 }
 
-void svm_leave_tables(struct svm_cpu *state)
+void vlapic_svm_core_leave_tables(struct svm_cpu *state)
 {
     if (has_avic(state->vm)) {
         write_physical(state); /* it has been detached */
