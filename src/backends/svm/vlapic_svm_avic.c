@@ -134,7 +134,7 @@ static void write_pointers(struct svm_cpu *state, uint32_t features)
             CLEAN_AVIC);
 }
 
-/* Posters follow: first where they may no longer set IRR, last where they may. An IOMMU that goes on setting IRR has to tell. */
+/* Posters follow: first where they may no longer set IRR [W1], last where they may. An IOMMU that goes on setting IRR has to tell. */
 static void switch_posting(struct svm_cpu *state, bool delivers)
 {
     if (!delivers) {

@@ -173,7 +173,7 @@ static void take_v_tpr(struct svm_cpu *state)
 
 /*
  * AVIC is switched before the run state says that the guest runs. What hardware and posters have set in IRR since the last exit, because they
- * saw AVIC, VMRUN does not look at without it: then the last look before the entry has to.
+ * saw AVIC, VMRUN does not look at without it: then the last look before the entry has to [E2].
  */
 static void prepare(struct svm_cpu *state)
 {

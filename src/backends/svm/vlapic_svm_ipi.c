@@ -25,7 +25,7 @@ void vlapic_svm_core_send(struct svm_cpu *state, uint64_t icr)
     (void)vlapic_cpu_mmio_write(state->cpu, VLAPIC_REG_ICR_LOW, 4, (uint32_t)icr);
 }
 
-/* --- targets that do not run: their IRR bit is set, they have to look -------------------------------------------------------------- */
+/* --- [A3] targets that do not run: their IRR bit is set, they have to look --------------------------------------------------------- */
 
 static void wake(const struct svm_cpu *state, uint32_t id)
 {

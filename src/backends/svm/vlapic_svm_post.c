@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Posting into IRR of the backing page, and the owner's side of it. AMD APM 2, "AVIC Backing Page", "Doorbell Mechanism". The
- * hand-overs are argued in docs/CONCURRENCY.md, section 7.
+ * hand-overs are argued in docs/CONCURRENCY.md, section 7; the numbers in brackets are its steps.
  */
 #include "vlapic_svm_internal.h"
 
@@ -17,7 +17,8 @@ static bool can_post(const struct svm_shared *shared, uint8_t vector, bool level
 
 /*
  * While AVIC delivers, a vector in the trigger mode that TMR has goes into IRR, and the doorbell makes hardware look. Whether that holds is looked
- * at again after the bit is set: if it changed meanwhile, the vector goes through the core's mailbox, too.
+ * at again after the bit is set: if it changed meanwhile, the vector goes through the core's mailbox, too. [S3] pairs with [W1]: whoever does not see
+ * there that AVIC is withdrawn has set the bit before the owner's last look.
  */
 enum vlapic_post vlapic_svm_core_post(void *memory, uint8_t vector, bool level)
 {
@@ -25,17 +26,18 @@ enum vlapic_post vlapic_svm_core_post(void *memory, uint8_t vector, bool level)
     uint32_t bit = 1u << (vector % 32);
     uint32_t old;
 
-    if (!can_post(shared, vector, level)) {
+    if (!can_post(shared, vector, level)) { /* [S1] */
         return VLAPIC_POST_DECLINE;
     }
+    /* [S2] */
     old = __atomic_fetch_or(&shared->page[VLAPIC_REG_IRR / 4 + vector / 32u * 4], bit, __ATOMIC_SEQ_CST);
-    if (!can_post(shared, vector, level)) {
+    if (!can_post(shared, vector, level)) { /* [S3] */
         return VLAPIC_POST_DECLINE;
     }
     return (old & bit) != 0 ? VLAPIC_POST_NONE : VLAPIC_POST_NOTIFY;
 }
 
-/* A doorbell for a vCPU that has left is lost: VMRUN looks at IRR anyway. */
+/* [S4] A doorbell for a vCPU that has left is lost: VMRUN looks at IRR anyway, or the owner does. */
 void vlapic_svm_core_notify(void *memory)
 {
     struct svm_shared *shared = memory;
@@ -43,7 +45,7 @@ void vlapic_svm_core_notify(void *memory)
     shared->doorbell(shared->cookie, __atomic_load_n(&shared->host_id, __ATOMIC_SEQ_CST));
 }
 
-/* Before it sleeps: did hardware, or somebody who rang the bell, set a bit that the core has not seen? VMRUN looks by itself. */
+/* [E2] after [W1], [H2]: did hardware, or somebody who rang the bell, set a bit that the core has not seen? VMRUN with AVIC looks by itself. */
 bool vlapic_svm_core_pending(const void *memory)
 {
     const struct svm_shared *shared = memory;
@@ -58,6 +60,7 @@ bool vlapic_svm_core_pending(const void *memory)
     return unknown != 0;
 }
 
+/* [X1] */
 void vlapic_svm_core_know(struct svm_shared *shared)
 {
     for (uint32_t w = 0; w < 8; w++) {
@@ -81,12 +84,14 @@ void vlapic_svm_core_load(void *cpu_state)
     ((struct svm_cpu *)cpu_state)->needs_flush = true;
 }
 
+/* [U1] */
 void vlapic_svm_core_put(void *cpu_state)
 {
     vlapic_svm_core_set_running(cpu_state, false, false);
 }
 
-/* IsRunning is cleared, by a locked operation, before IRR is looked at for the last time: who sets a bit after that finds it clear, and wakes. */
+/* [B1] IsRunning is cleared, by a locked operation, before IRR is looked at for the last time [H2]: who sets a bit after that [A1] finds it clear [A2],
+ * and wakes. */
 void vlapic_svm_core_block(void *cpu_state)
 {
     struct svm_cpu *state = cpu_state;

@@ -35,7 +35,7 @@ static bool in_x2apic(const struct svm_cpu *state)
 
 /* --- the physical table ------------------------------------------------------------------------------------------------------ */
 
-/* V, IR, page and host ID change together, so that no processor sees one without the others. */
+/* V, IR, page and host ID change together, so that no processor [A2] sees one without the others. */
 static void write_physical(const struct svm_cpu *state)
 {
     uint32_t id = vlapic_cpu_apic_id(state->cpu);
@@ -56,6 +56,7 @@ static void write_physical(const struct svm_cpu *state)
     __atomic_store_n(&state->vm->physical[id], entry, __ATOMIC_SEQ_CST);
 }
 
+/* Set: [L1], [L2]. Cleared: [W1], [U1], [B1]; the IOMMU hears of it first, so that it does not ring for nobody. */
 void vlapic_svm_core_set_running(struct svm_cpu *state, bool running, bool blocked)
 {
     if (!has_avic(state->vm) || (running == state->is_running && !blocked)) {
@@ -163,7 +164,6 @@ static struct svm_place find_place(const struct svm_cpu *state)
     return place;
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): the builtins write it */
 static void count(uint32_t *counter, bool was, bool is)
 {
     if (is && !was) {
