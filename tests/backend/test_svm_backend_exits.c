@@ -322,6 +322,77 @@ static void what_cannot_be_decoded_is_said(void **state)
     assert_int_equal(bed_exit(0, SVMHW_EXIT_CR8_WRITE, 0, 0), VLAPIC_SVM_UNSUPPORTED);
 }
 
+/* A guest with segments and memory: one doubleword at 2000h. */
+static uint32_t guest_memory;
+static bool memory_faults;
+
+static uint64_t gs_base(void *cookie, enum vlapic_decode_segment segment)
+{
+    assert_ptr_equal(cookie, &bed.cpu[0]);
+    return segment == VLAPIC_DECODE_GS ? 0x10 : 0;
+}
+
+static bool memory_read(void *cookie, const struct vlapic_decode_address *address, uint32_t width, uint64_t *value)
+{
+    assert_ptr_equal(cookie, &bed.cpu[0]);
+    assert_int_equal(address->linear, 0x2000);
+    assert_int_equal(width, 4);
+    *value = guest_memory;
+    return !memory_faults;
+}
+
+static bool memory_write(void *cookie, const struct vlapic_decode_address *address, uint32_t width, uint64_t value)
+{
+    assert_ptr_equal(cookie, &bed.cpu[0]);
+    assert_int_equal(address->linear, 0x2000);
+    assert_int_equal(width, 4);
+    guest_memory = (uint32_t)value;
+    return true;
+}
+
+static void the_guests_segments_and_memory_are_the_embedders(void **state)
+{
+    static struct vlapic_decode_ops ops;
+
+    (void)state;
+    bed_prepare(0);
+    ops = *bed.ops.guest;
+    ops.segment_base = gs_base;
+    ops.memory_read = memory_read;
+    ops.memory_write = memory_write;
+    bed.ops.guest = &ops;
+    bed_start(1);
+    /* MOVSD into TPR, and out of it. */
+    guest_memory = 0x47;
+    memory_faults = false;
+    bed_code(0, "\xA5", 1);
+    bed.cpu[0].reg[6] = 0x2000;
+    bed.cpu[0].reg[7] = WINDOW + VLAPIC_REG_TPR;
+    bed_enter(0);
+    assert_int_equal(bed_exit(0, SVMHW_EXIT_NPF, WRITES, WINDOW + VLAPIC_REG_TPR), VLAPIC_SVM_ADVANCE);
+    assert_int_equal(bed.cpu[0].length, 1);
+    assert_int_equal(bed_read(0, VLAPIC_REG_TPR), 0x47);
+    bed_write(0, VLAPIC_REG_TPR, 0x35);
+    bed.cpu[0].reg[6] = WINDOW + VLAPIC_REG_TPR;
+    bed.cpu[0].reg[7] = 0x2000;
+    bed_enter(0);
+    assert_int_equal(bed_exit(0, SVMHW_EXIT_NPF, 0, WINDOW + VLAPIC_REG_TPR), VLAPIC_SVM_ADVANCE);
+    assert_int_equal(guest_memory, 0x35);
+    /* A fault on the way is the instruction's result. */
+    memory_faults = true;
+    bed.cpu[0].reg[6] = 0x2000;
+    bed.cpu[0].reg[7] = WINDOW + VLAPIC_REG_TPR;
+    bed_enter(0);
+    assert_int_equal(bed_exit(0, SVMHW_EXIT_NPF, WRITES, WINDOW + VLAPIC_REG_TPR), VLAPIC_SVM_RESUME);
+    assert_int_equal(bed.cpu[0].length, 0);
+    /* MOV EAX, GS:[RDI]. */
+    bed_code(0, "\x65\x8B\x07", 3);
+    bed.cpu[0].reg[7] = WINDOW + VLAPIC_REG_TPR - 0x10;
+    bed_enter(0);
+    assert_int_equal(bed_exit(0, SVMHW_EXIT_NPF, 0, WINDOW + VLAPIC_REG_TPR), VLAPIC_SVM_ADVANCE);
+    assert_int_equal(bed.cpu[0].reg[0], 0x35);
+}
+
 /* ---- CR8 ---- */
 
 static void cr8_is_moved_from_and_to_every_register(void **state)
@@ -557,6 +628,7 @@ int main(void)
         cmocka_unit_test_teardown(the_window_is_decoded, bed_teardown),
         cmocka_unit_test_teardown(other_addresses_are_not_ours, bed_teardown),
         cmocka_unit_test_teardown(what_cannot_be_decoded_is_said, bed_teardown),
+        cmocka_unit_test_teardown(the_guests_segments_and_memory_are_the_embedders, bed_teardown),
         cmocka_unit_test_teardown(cr8_is_moved_from_and_to_every_register, bed_teardown),
         cmocka_unit_test_teardown(reserved_bits_of_cr8_are_gp, bed_teardown),
         cmocka_unit_test_teardown(other_forms_of_the_move_are_known, bed_teardown),
