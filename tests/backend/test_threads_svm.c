@@ -32,6 +32,7 @@
 #define WINDOW 0xFEE00000ull
 #define KICK 0xF0
 #define TODO 8
+#define ENOUGH 4u
 #define RUN_NS 500000000ull
 #define PATIENCE_SECONDS 20
 #define WATCHDOG_SECONDS 60
@@ -91,7 +92,7 @@ struct vcpu {
     pthread_cond_t wake;
     bool kicked; /* under the lock */
     pthread_t thread;
-    unsigned slept, moved, without_avic;
+    unsigned slept, moved, without_avic; /* how often; atomic */
 };
 
 static struct svmhw_machine machine;
@@ -128,6 +129,16 @@ static unsigned pick(struct vcpu *v, unsigned count)
 {
     v->random = v->random * 6364136223846793005u + 1442695040888963407u;
     return (unsigned)(v->random >> 33) % count;
+}
+
+static void count(unsigned *counter, bool it_was_so)
+{
+    __atomic_fetch_add(counter, it_was_so, __ATOMIC_RELAXED);
+}
+
+static bool any(const unsigned *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED) != 0;
 }
 
 static uint64_t get(const struct vcpu *v, unsigned offset, unsigned bytes)
@@ -495,7 +506,7 @@ static void load(struct vcpu *v)
 {
     for (unsigned i = pick(v, CORES);; i = (i + 1) % CORES) {
         if (pthread_mutex_trylock(&core_locks[i]) == 0) {
-            v->moved += v->where != i;
+            count(&v->moved, v->where != i);
             __atomic_store_n(&v->where, i, __ATOMIC_SEQ_CST);
             break;
         }
@@ -526,7 +537,7 @@ static void sleep_until_kicked(struct vcpu *v)
     v->kicked = false;
     pthread_mutex_unlock(&v->lock);
     CHECK(timed_out == 0, "%s: vCPU %u was left asleep", the_setting->name, v->index);
-    v->slept++;
+    count(&v->slept, true);
 }
 
 static void forget_kick(struct vcpu *v)
@@ -562,7 +573,7 @@ static void enter(struct vcpu *v)
     if (!vlapic_svm_enter(v->cpu, &guest, &v->entry)) {
         return;
     }
-    v->without_avic += (v->entry.features & (VLAPIC_SVM_AVIC | VLAPIC_SVM_X2AVIC)) == 0;
+    count(&v->without_avic, (v->entry.features & (VLAPIC_SVM_AVIC | VLAPIC_SVM_X2AVIC)) == 0);
     if (pick(v, 64) == 0) {
         vlapic_svm_cancel(v->cpu);
         return;
@@ -754,12 +765,11 @@ static void unmake(void)
     }
 }
 
-/* Every stream got somewhere, and nothing was delivered that had not been sent. What a switch of AVIC makes a poster do twice may be delivered
+/* Nothing was delivered that had not been sent. What a switch of AVIC makes a poster do twice may be delivered
  * twice. */
 static void check_streams(void)
 {
     for (unsigned i = 0; i < STREAMS; i++) {
-        assert_true(streams[i].sent > 3);
         for (unsigned k = 0; k < VCPUS; k++) {
             bool last_one_is_under_way = streams[i].handled[k] != streams[i].sent && (streams[i].targets >> k & 1) != 0;
 
@@ -772,11 +782,38 @@ static void check_streams(void)
     }
 }
 
+/* On a busy machine some threads come late. */
+static bool everybody_has_done_something(void)
+{
+    for (unsigned i = 0; i < VCPUS; i++) {
+        const struct vcpu *v = &vcpus[i];
+
+        if (!any(&v->slept) || !any(&v->moved) || any(&v->without_avic) != the_setting->switches) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < STREAMS; i++) {
+        if (__atomic_load_n(&streams[i].sent, __ATOMIC_RELAXED) < ENOUGH) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void run_for_a_while(void)
+{
+    uint64_t start = now_ns();
+
+    while (now_ns() - start < RUN_NS || !everybody_has_done_something()) {
+        CHECK(now_ns() - start < PATIENCE_SECONDS * 1000000000ull, "%s: somebody does nothing", the_setting->name);
+        usleep(10000);
+    }
+}
+
 static void nothing_is_lost(void **state)
 {
     struct vlapic_vm_config config;
     pthread_t posters[POSTERS], switcher;
-    uint64_t end;
 
     the_setting = *state;
     stop = false;
@@ -796,9 +833,7 @@ static void nothing_is_lost(void **state)
     if (the_setting->switches) {
         assert_int_equal(pthread_create(&switcher, NULL, switcher_thread, NULL), 0);
     }
-    for (end = now_ns() + RUN_NS; now_ns() < end;) {
-        usleep(10000);
-    }
+    run_for_a_while();
     __atomic_store_n(&stop, true, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < POSTERS; i++) {
         assert_int_equal(pthread_join(posters[i], NULL), 0);
@@ -810,8 +845,6 @@ static void nothing_is_lost(void **state)
     for (unsigned i = 0; i < VCPUS; i++) {
         host_kick(&vcpus[i]);
         assert_int_equal(pthread_join(vcpus[i].thread, NULL), 0);
-        assert_true(vcpus[i].slept > 0 && vcpus[i].moved > 0);
-        assert_int_equal(vcpus[i].without_avic != 0, the_setting->switches);
     }
     check_streams();
     unmake();
