@@ -189,9 +189,9 @@ static inline uint32_t *vlapic_word_at(const struct vlapic_cpu *cpu, uint32_t ba
 
 static inline bool vlapic_test_vector(const struct vlapic_cpu *cpu, uint32_t base, uint32_t vector)
 {
-    const uint32_t *word = vlapic_word_at(cpu, base, vector);
+    const uint32_t *at = vlapic_word_at(cpu, base, vector);
 
-    return ((base == VLAPIC_REG_IRR ? vlapic_load_relaxed(word) : *word) >> (vector & 31)) & 1u;
+    return ((base == VLAPIC_REG_IRR ? vlapic_load_relaxed(at) : *at) >> (vector & 31)) & 1u;
 }
 
 static inline bool vlapic_is_enabled(const struct vlapic_cpu *cpu)

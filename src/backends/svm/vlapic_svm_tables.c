@@ -164,6 +164,7 @@ static struct svm_place find_place(const struct svm_cpu *state)
     return place;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the check does not know atomic operations */
 static void count(uint32_t *counter, bool was, bool is)
 {
     if (is && !was) {
