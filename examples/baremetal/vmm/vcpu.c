@@ -122,32 +122,30 @@ static void unbind(struct vcpu *cpu)
     hv->put(cpu);
 }
 
-/* All vCPUs meet, freed from their CPUs; then each CPU goes on with the next one. Two meetings: the first says that everybody is free, the
- * second that everybody has read who is where. */
-static void meet(uint32_t round)
+/* Waits until all vCPUs' threads have come. The count goes on from meeting to meeting: if it began anew, who is late to look would wait for ever. */
+static void meet(void)
 {
-    __atomic_fetch_add(&vm.move_arrived, 1, __ATOMIC_ACQ_REL);
-    while (__atomic_load_n(&vm.move_arrived, __ATOMIC_ACQUIRE) < round * vm.cpu_count && !vm_has_ended()) {
+    uint32_t before = __atomic_fetch_add(&vm.move_arrived, 1, __ATOMIC_ACQ_REL);
+    uint32_t all = (before / vm.cpu_count + 1) * vm.cpu_count;
+
+    while (__atomic_load_n(&vm.move_arrived, __ATOMIC_ACQUIRE) < all && !vm_has_ended()) {
         relax();
     }
 }
 
+/* Two meetings: the first says that everybody is free, the second that everybody has taken the next vCPU, and that the wish is fulfilled. */
 static struct vcpu *move(struct host_cpu *host, struct vcpu *cpu)
 {
     struct vcpu *next = vm.cpus[(cpu->index + 1) % vm.cpu_count];
 
     trace(cpu, 'M', host->index, 0);
     unbind(cpu);
-    meet(1);
-    bind(host, next);
-    meet(2);
+    meet();
     if (host->index == 0) {
         __atomic_store_n(&vm.move_wanted, 0, __ATOMIC_RELEASE);
-        __atomic_store_n(&vm.move_arrived, 0, __ATOMIC_RELEASE);
     }
-    while (__atomic_load_n(&vm.move_wanted, __ATOMIC_ACQUIRE) != 0 && !vm_has_ended()) {
-        relax();
-    }
+    bind(host, next);
+    meet();
     return next;
 }
 
