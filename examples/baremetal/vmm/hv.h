@@ -7,8 +7,11 @@
 
 struct hv {
     const char *name;
+    const char *default_backend;
     /* TSC ticks after which what a guest waits for is lost, on the machines and emulators that have it. */
     uint64_t patience;
+    /* The clock of the guest's timer is the TSC, divided by 2 to the power of this. */
+    uint32_t clock_shift;
 
     /* This machine has it. */
     bool (*supported)(void);
@@ -42,7 +45,7 @@ struct hv {
     void (*after_snapshot)(struct vcpu *cpu);
 };
 
-extern const struct hv hv_vmx;
+extern const struct hv hv_vmx, hv_svm;
 extern const struct hv *hv;
 
 #endif

@@ -112,6 +112,7 @@ static void after_snapshot(struct vcpu *cpu)
 
 const struct hv hv_vmx = {
     .name = "vmx",
+    .default_backend = "soft",
     .patience = 30000000, /* instructions, in Bochs */
     .supported = supported,
     .backend = backend,

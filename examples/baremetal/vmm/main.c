@@ -9,10 +9,10 @@ struct multiboot_information {
     uint32_t flags, memory_lower, memory_upper, boot_device, command_line;
 };
 
-struct vm_options options = { .backend = "soft", .only = "", .level = UINT32_MAX, .cpus = 1 };
+struct vm_options options = { .backend = "", .only = "", .level = UINT32_MAX, .cpus = 1 };
 const struct hv *hv;
 
-static const struct hv *const hypervisors[] = { &hv_vmx };
+static const struct hv *const hypervisors[] = { &hv_vmx, &hv_svm };
 
 static bool starts_with(const char *text, const char *start, const char **rest)
 {
@@ -85,6 +85,9 @@ static void start_hypervisor(void)
         }
     }
     HOST_MUST(hv != NULL);
+    if (*options.backend == 0) {
+        options.backend = hv->default_backend;
+    }
     turn_on(&host_cpus[0]);
     for (uint32_t i = 1; i < host_cpu_count; i++) {
         host_run_on(&host_cpus[i], turn_on);

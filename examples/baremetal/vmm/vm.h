@@ -111,7 +111,7 @@ struct vm {
 extern struct vm vm;
 
 struct vm_options {
-    const char *backend; /* "soft" */
+    const char *backend; /* empty: the hypervisor's default */
     const char *only;    /* the one payload to run, or empty */
     uint32_t level;      /* how much of a hardware backend's features may be used: see README.md */
     uint32_t cpus;
@@ -138,6 +138,7 @@ const struct guest_header *vm_image(void);
 /* vm_glue.c: the callbacks of libvlapic; timers of the vCPUs. */
 extern const struct vlapic_host_ops vm_host_ops;
 void vm_timer_bind(struct vcpu *cpu);
+uint64_t vm_clock(void); /* of the guest's timer */
 void vm_timer_interrupt(struct host_cpu *host);
 
 /* vcpu.c: the loop of a vCPU. */

@@ -1,8 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* libvlapic's callbacks. The clock of now_ns() is the TSC: a "nanosecond" is a tick, which is also an input clock of the guest's timer. */
+/* libvlapic's callbacks. A "nanosecond" of now_ns() is an input clock of the guest's timer: the TSC, or, where emulators take long for an interrupt, a
+ * fraction of it. */
+#include "hv.h"
 #include "vm.h"
 
-static uint64_t clock(void *cookie)
+uint64_t vm_clock(void)
+{
+    return rdtsc() >> hv->clock_shift;
+}
+
+static uint64_t now_ns(void *cookie)
+{
+    (void)cookie;
+    return vm_clock();
+}
+
+static uint64_t now_tsc(void *cookie)
 {
     (void)cookie;
     return rdtsc();
@@ -16,7 +29,7 @@ static void arm_physical(uint64_t deadline)
     host_lapic_timer(ticks < vm_watchdog() ? ticks : vm_watchdog());
 }
 
-static void timer_arm(void *cookie, uint64_t deadline)
+static void timer_arm_tsc(void *cookie, uint64_t deadline)
 {
     struct vcpu *cpu = cookie;
 
@@ -25,6 +38,11 @@ static void timer_arm(void *cookie, uint64_t deadline)
     if (this_cpu()->vcpu == cpu) {
         arm_physical(deadline);
     }
+}
+
+static void timer_arm_ns(void *cookie, uint64_t deadline)
+{
+    timer_arm_tsc(cookie, deadline << hv->clock_shift);
 }
 
 static void timer_cancel(void *cookie)
@@ -85,12 +103,12 @@ static bool on_cpu_thread(void *cookie)
 const struct vlapic_host_ops vm_host_ops = {
     .size = sizeof(vm_host_ops),
     .abi = VLAPIC_HOST_ABI,
-    .now_ns = clock,
-    .timer_arm_ns = timer_arm,
+    .now_ns = now_ns,
+    .timer_arm_ns = timer_arm_ns,
     .timer_cancel = timer_cancel,
     .kick = kick,
     .eoi_broadcast = eoi_broadcast,
-    .now_tsc = clock,
-    .timer_arm_tsc = timer_arm,
+    .now_tsc = now_tsc,
+    .timer_arm_tsc = timer_arm_tsc,
     .on_cpu_thread = on_cpu_thread,
 };

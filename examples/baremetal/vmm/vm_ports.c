@@ -121,7 +121,7 @@ static uint32_t in(struct vcpu *cpu)
 {
     switch (cpu->exit.port) {
     case GUEST_PORT_CLOCK:
-        cpu->clock_latch = rdtsc();
+        cpu->clock_latch = vm_clock();
         return (uint32_t)cpu->clock_latch;
     case GUEST_PORT_CLOCK_HIGH:
         return (uint32_t)(cpu->clock_latch >> 32);
