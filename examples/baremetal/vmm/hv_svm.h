@@ -37,6 +37,7 @@
 #define VMCB_RAX 0x5F8u
 #define VMCB_PAT 0x668u
 
+#define CR0_READ (1u << 0)
 #define CR8_READ (1u << 8)
 #define CR8_WRITE (1u << 24)
 #define EXCEPTION_DB (1u << 1)
@@ -61,6 +62,7 @@
 #define EVENT_VALID (1ull << 31)
 #define EVENT_ERROR_CODE (1ull << 11)
 
+#define CODE_READ_CR0 0x00u
 #define CODE_READ_CR8 0x08u
 #define CODE_WRITE_CR8 0x18u
 #define CODE_DB 0x41u
@@ -174,5 +176,7 @@ void hv_svm_decode(struct vcpu *cpu);
 void hv_svm_work_round(struct vcpu *cpu);
 /* After the exit: RIP and the shadow as they were at the entry. */
 void hv_svm_keep_shadow(struct vcpu *cpu, uint64_t rip, uint32_t shadow);
+/* The code of an exit, from what the VMCB says. */
+uint32_t hv_svm_right_code(uint32_t code);
 
 #endif

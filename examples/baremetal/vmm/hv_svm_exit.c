@@ -45,7 +45,8 @@ void hv_svm_decode(struct vcpu *cpu)
 {
     struct vcpu_exit *exit = &cpu->exit;
 
-    exit->reason = vmcb_get32(cpu, VMCB_EXIT_CODE); /* the upper half says nothing, and QEMU 7 does not write it */
+    /* The upper half of the code says nothing, and QEMU 7 does not write it. */
+    exit->reason = hv_svm_right_code(vmcb_get32(cpu, VMCB_EXIT_CODE));
     exit->qualification = vmcb_get(cpu, VMCB_EXIT_INFO1);
     switch (exit->reason) {
     case CODE_READ_CR8:

@@ -7,6 +7,7 @@
  * 2. QEMU 7.2 forgets the interrupt shadow at VMRUN. An interrupt that is taken between an STI and the HLT behind it wakes nobody from that HLT, so the
  *    shadowed instruction is executed alone, with no window open; and an exit before it leaves the shadow as it was.
  * 3. QEMU (7.2 to 10.2) raises no #GP when the value of a MOV to CR8 that it carries out itself has reserved bits: in the payload that tries that, all exit.
+ * 4. QEMU 10 takes the intercept of CR0's reads for that of all control registers, and tells the code of CR0: no guest here reads that.
  */
 static bool tries_reserved_bits(void)
 {
@@ -23,6 +24,9 @@ void hv_svm_work_round(struct vcpu *cpu)
     if (window || tries_reserved_bits()) {
         vmcb_set32(cpu, VMCB_CR_INTERCEPTS, vmcb_get32(cpu, VMCB_CR_INTERCEPTS) | CR8_WRITE, CLEAN_INTERCEPTS);
     }
+    if ((vmcb_get32(cpu, VMCB_CR_INTERCEPTS) & CR8_READ) != 0) {
+        vmcb_set32(cpu, VMCB_CR_INTERCEPTS, vmcb_get32(cpu, VMCB_CR_INTERCEPTS) | CR0_READ, CLEAN_INTERCEPTS);
+    }
     if (window && (vmcb_get(cpu, VMCB_SHADOW) & 1) != 0) {
         vmcb_set(cpu, VMCB_INTERRUPT_CONTROL, vmcb_get(cpu, VMCB_INTERRUPT_CONTROL) & ~CONTROL_V_IRQ, CLEAN_CONTROL);
         hv_svm_of(cpu)->step = true;
@@ -34,4 +38,9 @@ void hv_svm_keep_shadow(struct vcpu *cpu, uint64_t rip, uint32_t shadow)
     if (hv_svm_can.tcg && cpu->regs.rip == rip) {
         cpu->shadow |= shadow & (SHADOW_STI | SHADOW_MOV_SS);
     }
+}
+
+uint32_t hv_svm_right_code(uint32_t code)
+{
+    return hv_svm_can.tcg && code == CODE_READ_CR0 ? CODE_READ_CR8 : code;
 }
