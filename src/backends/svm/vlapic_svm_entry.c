@@ -133,6 +133,13 @@ static void inject(struct svm_cpu *state, const struct vlapic_plan *plan)
     }
     if ((plan->information & VLAPIC_EVENT_TYPE) == VLAPIC_EVENT_TYPE_NMI && !uses_vnmi(state)) {
         state->nmi_blocked = true;
+    }
+}
+
+/* What is delivered before the IRET has an IRET of its own, which comes first and ends blocking: that one has to be seen. */
+static void expect_another_iret(struct svm_cpu *state, const struct vlapic_plan *plan)
+{
+    if (plan->information != 0 || state->guest.busy) {
         state->iret_is_next = false;
     }
 }
@@ -201,6 +208,7 @@ void vlapic_svm_core_enter(void *cpu_state, const struct vlapic_entry *entry)
     give_to_vnmi(state, &offer);
     plan = vlapic_events_plan(&state->events, state->cpu, offer, state->vm->ops.acknowledge_extint);
     inject(state, &plan);
+    expect_another_iret(state, &plan);
     wait_for_nmi(state, &plan);
     write_control(state, plan.window);
     write_intercepts(state, plan.window, waits_for_tpr(state, entry) || has_subclass(state));
