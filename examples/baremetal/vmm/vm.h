@@ -131,7 +131,7 @@ void vm_kick(struct vcpu *cpu);
 /* Nobody stays in the guest or asleep for longer, in TSC ticks; a guest calls lost before that what needed a kick and had none. */
 static inline uint64_t vm_watchdog(void)
 {
-    return 3 * vm.patience;
+    return 8 * vm.patience;
 }
 const struct guest_header *vm_image(void);
 
