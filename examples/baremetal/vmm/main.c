@@ -49,7 +49,7 @@ static void option(const char *word)
     } else if (starts_with(word, "cpus=", &value)) {
         options.cpus = number(value);
     } else if (starts_with(word, "trace=", &value)) {
-        options.trace = number(value) != 0;
+        options.trace = number(value);
     }
 }
 
@@ -108,7 +108,9 @@ static bool run(const struct guest_payload *payload, uint32_t index)
 {
     vm_create(payload, index);
     vm_run();
-    trace_print();
+    if (options.trace != 2 || vm.verdict != VERDICT_PASS) {
+        trace_print();
+    }
     if (vm.verdict != VERDICT_PASS && vm.fail_line != 0) {
         host_print("# verdict of %s: line %u\n", payload->name, vm.fail_line);
     }

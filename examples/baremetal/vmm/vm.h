@@ -115,7 +115,7 @@ struct vm_options {
     const char *only;    /* the one payload to run, or empty */
     uint32_t level;      /* how much of a hardware backend's features may be used: see README.md */
     uint32_t cpus;
-    bool trace;
+    uint32_t trace; /* 1: print it, 2: print that of payloads that fail */
 };
 extern struct vm_options options;
 
