@@ -6,8 +6,8 @@
  * 1. QEMU (7.2 to 10.2) aborts at a MOV to CR8 that it carries out itself while V_IRQ is set and can be taken: so such a MOV exits.
  * 2. QEMU 7.2 forgets the interrupt shadow at VMRUN. An interrupt that is taken between an STI and the HLT behind it wakes nobody from that HLT, so the
  *    shadowed instruction is executed alone, with no window open; and an exit before it leaves the shadow as it was.
- * 3. QEMU (7.2 to 10.2) raises no #GP when the value of a MOV to CR8 that it carries out itself has reserved bits: in the payload that tries that, all exit.
- * 4. QEMU 10 takes the intercept of CR0's reads for that of all control registers, and tells the code of CR0: no guest here reads that.
+ * 3. QEMU (7.2, 10.0) raises no #GP when the value of a MOV to CR8 that it carries out itself has reserved bits: in the payload that tries that, all exit.
+ * 4. QEMU 10.0 takes the intercept of CR0's reads for that of all control registers, and tells the code of CR0: no guest here reads that.
  */
 static bool tries_reserved_bits(void)
 {
