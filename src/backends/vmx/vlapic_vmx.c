@@ -60,16 +60,13 @@ static bool may_be_one(uint64_t capability, uint32_t bit)
     return ((uint32_t)(capability >> 32) & bit) != 0;
 }
 
+/* With IPI virtualization there is a table. */
 static uint32_t last_pid_index(const struct vlapic_vm_config *config, const struct vlapic_vmx_config *vmx)
 {
-    uint32_t entries = vmx->pid_table_entries < 65536 ? vmx->pid_table_entries : 65536;
+    uint32_t last = vmx->pid_table_entries - 1;
 
-    /* cppcheck-suppress knownConditionTrueFalse ; it takes what was checked for no table for all */
-    if (entries == 0) {
-        return 0;
-    }
-    /* cppcheck-suppress knownConditionTrueFalse */
-    return entries <= config->max_apic_id ? entries - 1 : config->max_apic_id;
+    last = last < 65535 ? last : 65535;
+    return last < config->max_apic_id ? last : config->max_apic_id;
 }
 
 static enum vlapic_status vm_init(void *vm_state, const struct vlapic_vm_config *config)
@@ -100,7 +97,7 @@ static enum vlapic_status vm_init(void *vm_state, const struct vlapic_vm_config 
     vm->has_cmci = config->max_lvt >= 6;
     vm->pid_table = vmx->pid_table.va;
     vm->pid_table_pa = vmx->pid_table.pa;
-    vm->pid_last = last_pid_index(config, vmx);
+    vm->pid_last = (vm->features & VLAPIC_VMX_IPI) != 0 ? last_pid_index(config, vmx) : 0;
     set_watch(vm, config, vmx);
     return VLAPIC_OK;
 }
