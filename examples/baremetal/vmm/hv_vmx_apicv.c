@@ -88,6 +88,8 @@ static const void *config(void)
     return &settings;
 }
 
+static uint32_t seen_features; /* told on the console, so that a run can show what it ran on */
+
 static void obey(struct vcpu *cpu, const struct vlapic_vmx_entry *entry)
 {
     struct hv_vmx_vcpu *v = hv_vmx_of(cpu);
@@ -112,6 +114,10 @@ static void obey(struct vcpu *cpu, const struct vlapic_vmx_entry *entry)
     }
     if (v->features != entry->features) {
         trace(cpu, 'F', entry->features, entry->changes);
+    }
+    if ((entry->features & ~seen_features) != 0) {
+        seen_features |= entry->features;
+        host_print("# vmx features in use %x\n", seen_features);
     }
     v->features = entry->features;
 }
