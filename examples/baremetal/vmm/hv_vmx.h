@@ -201,4 +201,8 @@ bool hv_vmx_run(struct vcpu *cpu, const struct vlapic_poll *duty);
 /* Returns 0 after an exit, 1 if the instruction failed. */
 uint32_t hv_vmx_enter(struct vcpu_regs *regs, bool launched);
 
+/* hv_vmx_log.c: true if the exit is to be logged, too. */
+bool hv_vmx_log_before(struct vcpu *cpu);
+void hv_vmx_log_after(struct vcpu *cpu);
+
 #endif

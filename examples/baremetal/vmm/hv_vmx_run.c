@@ -104,6 +104,7 @@ static void decode(struct vcpu_exit *exit)
 static void enter(struct vcpu *cpu)
 {
     struct hv_vmx_vcpu *v = hv_vmx_of(cpu);
+    bool logs = hv_vmx_log_before(cpu);
 
     vmwrite(VMCS_GUEST_RIP, cpu->regs.rip);
     vmwrite(VMCS_GUEST_RSP, cpu->regs.general[REG_RSP]);
@@ -117,6 +118,9 @@ static void enter(struct vcpu *cpu)
         host_panic(__FILE__, __LINE__, "VM entry");
     }
     v->launched = true;
+    if (logs) {
+        hv_vmx_log_after(cpu);
+    }
     cpu->regs.rip = vmread(VMCS_GUEST_RIP);
     cpu->regs.general[REG_RSP] = vmread(VMCS_GUEST_RSP);
     cpu->regs.rflags = vmread(VMCS_GUEST_RFLAGS);

@@ -82,6 +82,7 @@ struct vcpu {
 
     struct trace_record *trace;
     uint32_t trace_count;
+    uint32_t log_count; /* entries logged for this payload, hv_vmx_log.c */
 };
 
 enum vm_verdict { VERDICT_NONE = 0, VERDICT_PASS = 1, VERDICT_FAIL = 2 };
@@ -115,7 +116,7 @@ struct vm_options {
     const char *only;    /* the one payload to run, or empty */
     uint32_t level;      /* how much of a hardware backend's features may be used: see README.md */
     uint32_t cpus;
-    uint32_t trace; /* 1: print it, 2: print that of payloads that fail */
+    uint32_t trace; /* 1: print it, 2: print that of payloads that fail, 3: log entries and exits */
 };
 extern struct vm_options options;
 

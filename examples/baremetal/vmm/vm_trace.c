@@ -11,7 +11,7 @@ struct trace_record {
 
 void trace_create(struct vcpu *cpu)
 {
-    if (options.trace) {
+    if (options.trace == 1 || options.trace == 2) {
         cpu->trace = host_alloc(TRACE_RECORDS * sizeof(*cpu->trace), 64);
     }
 }
@@ -19,7 +19,7 @@ void trace_create(struct vcpu *cpu)
 /* Its owner's thread alone writes here; what other threads do to a vCPU is in their own vCPU's trace, or not there. */
 void trace(struct vcpu *cpu, char what, uint64_t a, uint64_t b)
 {
-    if (!options.trace || this_cpu()->vcpu != cpu) {
+    if (cpu->trace == NULL || this_cpu()->vcpu != cpu) {
         return;
     }
     if (cpu->trace_count < TRACE_RECORDS) {
@@ -30,7 +30,7 @@ void trace(struct vcpu *cpu, char what, uint64_t a, uint64_t b)
 
 void trace_print(void)
 {
-    for (uint32_t i = 0; options.trace && i < vm.cpu_count; i++) {
+    for (uint32_t i = 0; (options.trace == 1 || options.trace == 2) && i < vm.cpu_count; i++) {
         const struct vcpu *cpu = vm.cpus[i];
         uint32_t count = cpu->trace_count < TRACE_RECORDS ? cpu->trace_count : TRACE_RECORDS;
 
