@@ -48,7 +48,7 @@
 /* In: input clocks of the APIC timer since some moment, bits 31:0; keeps bits 63:32 for the next one. */
 #define GUEST_PORT_CLOCK 0x608
 #define GUEST_PORT_CLOCK_HIGH 0x60C
-/* In: TSC ticks after which whoever waits for something may call it lost. */
+/* In: TSC ticks after which whoever waits for something may call it lost; FFFFFFFFh: never, the VMM itself gives the payload up. */
 #define GUEST_PORT_PATIENCE 0x610
 /* Out: a level-triggered line, sent as a vector: vector | APIC ID << 8 | GUEST_LINE_ASSERT. While asserted it is sent again at
  * each EOI of the vector that reaches it. In: how many EOIs of the vector named last have reached it so far. */

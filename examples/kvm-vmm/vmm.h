@@ -11,10 +11,9 @@
 
 #define VM_CPUS 2u
 #define VM_LINE_BYTES 200u
+/* A payload's timer of 20,000 clocks has to be longer than its handler, and a host under an emulator is slow. */
 #define TIMER_HZ 10000000u
 #define TIMER_CLOCK_NS (1000000000u / TIMER_HZ)
-
-/* What a host under an emulator does in a second is little: a payload's timer of 20,000 clocks has to be longer than its handler. */
 
 struct vcpu {
     uint32_t index; /* and APIC ID */
@@ -61,7 +60,6 @@ struct vm {
     void *apics_memory;
     struct vcpu cpus[VM_CPUS];
     struct vm_line lines[256];
-    uint32_t patience;       /* TSC ticks, for GUEST_PORT_PATIENCE */
     uint32_t moves;          /* how often the vCPUs were told to change places; atomic */
     enum vm_verdict verdict; /* atomic; not NONE: everybody stops */
     uint32_t fail_line;

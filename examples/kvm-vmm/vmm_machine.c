@@ -93,13 +93,6 @@ static void create_apics(void)
     MUST(vlapic_vm_create(vm.apics_memory, layout.bytes, &config, &vm.apics) == VLAPIC_OK);
 }
 
-static uint32_t patience(void)
-{
-    uint64_t ticks = (uint64_t)ioctl(vm.cpus[0].fd, KVM_GET_TSC_KHZ, 0) * 4000;
-
-    return ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
-}
-
 void vm_create(const struct guest_payload *payload, uint32_t index, uint32_t cpu_count)
 {
     memset(&vm, 0, sizeof(vm));
@@ -117,7 +110,6 @@ void vm_create(const struct guest_payload *payload, uint32_t index, uint32_t cpu
     for (uint32_t i = 0; i < cpu_count; i++) {
         vcpu_create(i);
     }
-    vm.patience = patience();
 }
 
 void vm_destroy(void)

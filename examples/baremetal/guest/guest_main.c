@@ -183,6 +183,9 @@ void guest_main(uint64_t index, uint64_t number, uint64_t features, uint64_t cpu
     guest_features = (uint32_t)features;
     guest_cpu_count = (uint32_t)cpus;
     guest_patience = in32(GUEST_PORT_PATIENCE);
+    if (guest_patience == UINT32_MAX) {
+        guest_patience = UINT64_MAX;
+    }
     payload = &guest_payloads[number];
     prepare(guest_functions[number].x2apic);
     sti();
