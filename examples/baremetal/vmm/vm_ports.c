@@ -126,7 +126,7 @@ static uint32_t in(struct vcpu *cpu)
     case GUEST_PORT_CLOCK_HIGH:
         return (uint32_t)(cpu->clock_latch >> 32);
     case GUEST_PORT_PATIENCE:
-        return (uint32_t)(vm.patience < UINT32_MAX ? vm.patience : UINT32_MAX);
+        return (uint32_t)(vm.patience < UINT32_MAX ? vm.patience : UINT32_MAX - 1);
     case GUEST_PORT_LINE:
         return __atomic_load_n(&vm.lines[cpu->line_asked].eois, __ATOMIC_ACQUIRE);
     case GUEST_PORT_MSI_DATA:
