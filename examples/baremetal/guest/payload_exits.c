@@ -141,3 +141,50 @@ void payload_exits_posted(void)
         CHECK(other_exits[1] - other_exits[0] < ROUNDS / 2);
     }
 }
+
+static uint32_t post_exits(void)
+{
+    return guest_exits(GUEST_EXIT_APIC) + guest_exits(GUEST_EXIT_INTERRUPT) + guest_exits(GUEST_EXIT_WINDOW);
+}
+
+/* Its two counts are the only exits that vCPU 1 may make between them. */
+static volatile bool counting;
+static void count_exits(void)
+{
+    other_exits[0] = post_exits();
+    counting = true;
+    SPIN(guest_cpus[1].count[0x68] == ROUNDS && guest_cpus[1].count[0x69] == ROUNDS);
+    other_exits[1] = post_exits();
+}
+
+/* An IPI and an MSI to a vCPU that runs make no exit there with posted interrupts; the IPI makes none here, either, with IPI virtualization. */
+void payload_exits_ipi(void)
+{
+    uint32_t before, exits, free_bits;
+
+    ap_start();
+    ap_run(count_exits);
+    SPIN(counting);
+    before = guest_exits(GUEST_EXIT_APIC);
+    for (uint32_t i = 1; i <= ROUNDS; i++) {
+        apic_send(1, VLAPIC_ICR_ASSERT | 0x68);
+        SPIN(guest_cpus[1].count[0x68] == i);
+    }
+    exits = guest_exits(GUEST_EXIT_APIC) - before;
+    for (uint32_t i = 1; i <= ROUNDS; i++) {
+        guest_msi(1, 0x69);
+        SPIN(guest_cpus[1].count[0x69] == i);
+    }
+    ap_join();
+    free_bits = guest_free();
+    if ((free_bits & GUEST_FREE_IPI) != 0) {
+        CHECK_IS(exits, 0);
+    } else {
+        CHECK(exits >= ROUNDS);
+    }
+    if ((free_bits & GUEST_FREE_POSTED) != 0) {
+        CHECK_IS(other_exits[1] - other_exits[0], 0);
+    } else {
+        CHECK(other_exits[1] - other_exits[0] >= 2 * ROUNDS);
+    }
+}

@@ -52,7 +52,8 @@
     BOTH(X, "post", payload_post, 2, 0) \
     BOTH(X, "inhibit_storm", payload_inhibit_storm, 2, 0) \
     BOTH(X, "move", payload_move, 2, GUEST_NEEDS_MOVE) \
-    BOTH(X, "exits_posted", payload_exits_posted, 2, 0)
+    BOTH(X, "exits_posted", payload_exits_posted, 2, 0) \
+    BOTH(X, "exits_ipi", payload_exits_ipi, 2, 0)
 /* clang-format on */
 
 #define DESCRIPTION(name, function, x2apic, cpus, needs) { name, cpus, needs },

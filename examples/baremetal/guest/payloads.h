@@ -15,6 +15,7 @@ extern const struct guest_function guest_functions[];
 
 void payload_exits(void);
 void payload_exits_posted(void);
+void payload_exits_ipi(void);
 void payload_self_ipi(void);
 void payload_ipi_fixed(void);
 void payload_ipi_shorthands(void);
