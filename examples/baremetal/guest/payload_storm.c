@@ -23,11 +23,16 @@ void payload_kick_storm(void)
 static volatile bool stop;
 static volatile uint32_t sent;
 
+/* With a rest of another length after each burst: where CPUs run in lock step, bursts at a fixed rate can end each run of the other vCPU before its
+ * first instruction, for ever. */
 static void kick_other(void)
 {
     while (!stop) {
         out32(GUEST_PORT_KICK, 0 | BURST << 8);
         sent++;
+        for (uint32_t rest = sent * 37 % 256; rest > 0; rest--) {
+            __asm__ volatile("pause" : : : "memory");
+        }
     }
 }
 
