@@ -22,10 +22,11 @@
 #define vlapic_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
 #define vlapic_unlikely(x) __builtin_expect(!!(x), 0)
-#define vlapic_always_inline inline __attribute__((always_inline))
+/* Attributes in their reserved spelling: kernels define macros by the other. */
+#define vlapic_always_inline inline __attribute__((__always_inline__))
 /* Kept out of its callers, so that their frames stay small. */
-#define vlapic_noinline __attribute__((noinline))
+#define vlapic_noinline __attribute__((__noinline__))
 /* Kept out of its callers, so that their common path needs no stack frame. */
-#define vlapic_cold __attribute__((noinline, cold))
+#define vlapic_cold __attribute__((__noinline__, __cold__))
 
 #endif
