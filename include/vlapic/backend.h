@@ -49,10 +49,12 @@ enum vlapic_change {
     VLAPIC_CHANGE_MODE = 1 << 0,     /**< IA32_APIC_BASE: mode or base */
     VLAPIC_CHANGE_IDENTITY = 1 << 1, /**< xAPIC ID, LDR or DFR; attached or detached */
     VLAPIC_CHANGE_TPR = 1 << 2,
-    VLAPIC_CHANGE_ISR = 1 << 3,      /**< ISR, hence SVI and PPR */
-    VLAPIC_CHANGE_TMR = 1 << 4,      /**< TMR, hence EOI-exit bitmaps */
-    VLAPIC_CHANGE_ENABLE = 1 << 5,   /**< SVR bit 8, software enable */
-    VLAPIC_CHANGE_ALL = (1 << 6) - 1 /**< after reset, INIT and restore */
+    VLAPIC_CHANGE_ISR = 1 << 3,    /**< ISR, hence SVI and PPR */
+    VLAPIC_CHANGE_TMR = 1 << 4,    /**< TMR, hence EOI-exit bitmaps */
+    VLAPIC_CHANGE_ENABLE = 1 << 5, /**< SVR bit 8, software enable */
+    VLAPIC_CHANGE_VOID = 1 << 6,   /**< RESET, INIT or another state: what was on its way to the guest is void */
+    VLAPIC_CHANGE_ALL =
+        (1 << 7) - 1 /**< with VOID; without it when the APIC is disabled, which is no business of the core's NMIs */
 };
 
 /** What the model holds at an entry, for `enter`. Vectors 16..255, 0 for none. */

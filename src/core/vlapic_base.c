@@ -46,7 +46,7 @@ static void change_mode(struct vlapic_cpu *cpu, uint64_t from, uint64_t to)
     uint32_t xapic_id = cpu->apic_id & 0xFFu;
 
     if ((to & VLAPIC_BASE_EN) == 0) {
-        vlapic_core_reset_registers(cpu);
+        vlapic_core_reset_registers(cpu, VLAPIC_CHANGE_ALL & ~(uint32_t)VLAPIC_CHANGE_VOID);
         if ((from & VLAPIC_BASE_EXTD) == 0) {
             xapic_id = vlapic_get(cpu, VLAPIC_REG_ID) >> 24;
         }

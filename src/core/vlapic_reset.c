@@ -31,7 +31,7 @@ void vlapic_core_identity_changed(struct vlapic_cpu *cpu, uint32_t xapic_id)
     vlapic_tell_backend(cpu, VLAPIC_CHANGE_IDENTITY);
 }
 
-void vlapic_core_reset_registers(struct vlapic_cpu *cpu)
+void vlapic_core_reset_registers(struct vlapic_cpu *cpu, uint32_t what)
 {
     /* Requests that were accepted but not merged go with IRR; events for the core stay. */
     vlapic_fetch_and(&cpu->work, VLAPIC_WORK_CORE_EVENTS);
@@ -41,7 +41,7 @@ void vlapic_core_reset_registers(struct vlapic_cpu *cpu)
     cpu->lvt_lint0 = vlapic_get(cpu, VLAPIC_REG_LVT_LINT0);
     cpu->esr_pending = 0;
     vlapic_core_derive(cpu);
-    vlapic_tell_backend(cpu, VLAPIC_CHANGE_ALL);
+    vlapic_tell_backend(cpu, what);
 }
 
 uint64_t vlapic_core_reset_base(const struct vlapic_cpu *cpu)
@@ -60,7 +60,7 @@ void vlapic_cpu_reset(struct vlapic_cpu *cpu)
     cpu->repoll = true;
     cpu->wait_for_sipi = !cpu->bsp;
     vlapic_core_set_base(cpu, vlapic_core_reset_base(cpu));
-    vlapic_core_reset_registers(cpu);
+    vlapic_core_reset_registers(cpu, VLAPIC_CHANGE_ALL);
     vlapic_core_identity_changed(cpu, cpu->apic_id & 0xFFu);
     if (cpu->apic_base != old && cpu->vm->host.base_changed != NULL) {
         cpu->vm->host.base_changed(cpu->cookie, old, cpu->apic_base);
@@ -89,7 +89,7 @@ void vlapic_cpu_take_init(struct vlapic_cpu *cpu)
     VLAPIC_ASSERT_OWNER(cpu);
     vlapic_fetch_and(&cpu->work, ~WIPED_BY_INIT);
     cpu->events &= ~WIPED_BY_INIT;
-    vlapic_core_reset_registers(cpu);
+    vlapic_core_reset_registers(cpu, VLAPIC_CHANGE_ALL);
     vlapic_core_identity_changed(cpu, xapic_id);
     cpu->init_handed_over = false;
     cpu->repoll = true;

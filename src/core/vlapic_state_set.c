@@ -249,7 +249,7 @@ static void replace(struct vlapic_cpu *cpu, const struct vlapic_values *s, enum 
 {
     uint64_t old_base = cpu->apic_base;
 
-    vlapic_core_reset_registers(cpu);
+    vlapic_core_reset_registers(cpu, VLAPIC_CHANGE_ALL);
     vlapic_core_set_base(cpu, wide(s, VLAPIC_STATE_APIC_BASE));
     put_registers(cpu, s);
     put_events(cpu, word(s, VLAPIC_STATE_EVENTS), word(s, VLAPIC_STATE_SIPI_VECTOR));

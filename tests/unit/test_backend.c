@@ -165,7 +165,7 @@ static void modes_are_told(void **state)
     guest_enable_x2apic(cpu);
     assert_told(VLAPIC_CHANGE_MODE | VLAPIC_CHANGE_IDENTITY, "x2APIC mode");
     guest_disable_apic(cpu);
-    assert_told(VLAPIC_CHANGE_ALL, "disabled mode");
+    assert_told(VLAPIC_CHANGE_ALL & ~VLAPIC_CHANGE_VOID, "disabled mode"); /* an NMI on its way is none of the APIC's */
     guest_enable_xapic(cpu);
     assert_told(VLAPIC_CHANGE_MODE | VLAPIC_CHANGE_IDENTITY, "xAPIC mode");
 }

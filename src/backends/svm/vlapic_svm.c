@@ -170,8 +170,8 @@ static void changed(void *cpu_state, uint32_t what)
         state->is_stale = true;
         vlapic_svm_core_update_tables(state);
     }
-    if (what == VLAPIC_CHANGE_ALL) {
-        state->events = (struct vlapic_events){ 0 }; /* RESET, INIT, another state */
+    if ((what & VLAPIC_CHANGE_VOID) != 0) {
+        state->events = (struct vlapic_events){ 0 };
         state->v_nmi = false;
         state->unblocks_nmi = true;
         state->nmi_blocked = false;

@@ -138,8 +138,8 @@ static void changed(void *cpu_state, uint32_t what)
         state->is_stale = true;
         vlapic_vmx_core_update_pid_table(state);
     }
-    if (what == VLAPIC_CHANGE_ALL) {
-        state->events = (struct vlapic_events){ 0 }; /* RESET, INIT, another state */
+    if ((what & VLAPIC_CHANGE_VOID) != 0) {
+        state->events = (struct vlapic_events){ 0 };
     }
 }
 
