@@ -162,6 +162,9 @@ void vlapic_cpu_destroy(struct vlapic_cpu *cpu)
 {
     vlapic_cpu_detach(cpu);
     vlapic_core_timer_reset(cpu);
+    if (vlapic_load_relaxed(&cpu->run_state) == VLAPIC_RUN_HALTED) {
+        vlapic_cpu_exit(cpu); /* the backend must not leave it in a list of those who sleep */
+    }
     /* What is under way may still arrive, but nobody is to be kicked for it. */
     vlapic_store_release(&cpu->run_state, VLAPIC_RUN_HOST);
     if (cpu->backend->cpu_fini != NULL) {
