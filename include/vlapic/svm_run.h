@@ -131,16 +131,16 @@ void vlapic_svm_vmcb_replaced(struct vlapic_cpu *cpu);
  * The event that an exit interrupted on its way to the guest, and that the next entry injects again: for saving it with the state of the core. A
  * vector of this APIC is given back to IRR instead, so that the APIC's state has it.
  * \param cpu  the vCPU
- * \return the format of EVENTINJ bits 31:0; 0 for none
+ * \return the format of EVENTINJ bits 31:0, with bit 30 set if there is an NMI besides an external interrupt; 0 for none
  * \ctx_owner
  * \manual{AMD APM 2, "EXITINTINFO"}
  */
 uint32_t vlapic_svm_get_in_flight(struct vlapic_cpu *cpu);
 
 /**
- * Restores what vlapic_svm_get_in_flight() gave.
+ * Restores what vlapic_svm_get_in_flight() gave: after the state of the APIC, whose loading voids what is in flight.
  * \param cpu          the vCPU
- * \param information  0, or an NMI or external interrupt in the format of EVENTINJ bits 31:0; others are ignored
+ * \param information  0, or an NMI or external interrupt as vlapic_svm_get_in_flight() gives them; others are ignored
  * \ctx_owner
  * \manual{AMD APM 2, "Event Injection"}
  */

@@ -138,16 +138,16 @@ void vlapic_vmx_vmcs_replaced(struct vlapic_cpu *cpu);
  * The event that an exit interrupted on its way to the guest, and that the next entry injects again: for saving it with the state of the core. A
  * vector of this APIC is given back to IRR instead, so that the APIC's state has it.
  * \param cpu  the vCPU
- * \return interruption information, format of VMCS field 4016h; 0 for none
+ * \return interruption information, format of VMCS field 4016h, with bit 30 set if there is an NMI besides an external interrupt; 0 for none
  * \ctx_owner
  * \manual{Intel SDM 3C, "Information for VM Exits That Occur During Event Delivery"}
  */
 uint32_t vlapic_vmx_get_in_flight(struct vlapic_cpu *cpu);
 
 /**
- * Restores what vlapic_vmx_get_in_flight() gave.
+ * Restores what vlapic_vmx_get_in_flight() gave: after the state of the APIC, whose loading voids what is in flight.
  * \param cpu          the vCPU
- * \param information  0, or an NMI or external interrupt in the format of field 4016h; others are ignored
+ * \param information  0, or an NMI or external interrupt as vlapic_vmx_get_in_flight() gives them; others are ignored
  * \ctx_owner
  * \manual{Intel SDM 3C, "VM-Entry Controls for Event Injection"}
  */

@@ -2,8 +2,6 @@
 /* See vlapic_events.h. */
 #include "vlapic_events.h"
 
-#define NMI (VLAPIC_EVENT_VALID | VLAPIC_EVENT_TYPE_NMI | 2u)
-
 static void inject(struct vlapic_events *events, struct vlapic_offer *offer, struct vlapic_plan *plan,
                    uint32_t information, enum vlapic_injected what)
 {
@@ -24,7 +22,7 @@ static void offer_nmi_again(struct vlapic_events *events, struct vlapic_offer *o
         offer->busy = true;
         return;
     }
-    inject(events, offer, plan, NMI, VLAPIC_INJECTED_AGAIN);
+    inject(events, offer, plan, VLAPIC_EVENT_IS_NMI, VLAPIC_INJECTED_AGAIN);
     events->nmi_in_flight = false;
 }
 
@@ -53,7 +51,7 @@ static void offer_nmi(struct vlapic_events *events, struct vlapic_offer *offer, 
         plan->nmi_window = true;
         return;
     }
-    inject(events, offer, plan, NMI, VLAPIC_INJECTED_NMI);
+    inject(events, offer, plan, VLAPIC_EVENT_IS_NMI, VLAPIC_INJECTED_NMI);
 }
 
 /* The line of the external controller goes first, and may still be up after it. */
@@ -128,20 +126,21 @@ void vlapic_events_exited(struct vlapic_events *events, uint32_t interrupted)
     events->injected = 0;
 }
 
-uint32_t vlapic_events_take_back(struct vlapic_events *events, struct vlapic_cpu *cpu)
+uint32_t vlapic_events_take_back(struct vlapic_events *events, struct vlapic_cpu *cpu, bool nmi)
 {
     if (events->in_flight != 0 && !events->extint_in_flight && vlapic_cpu_unaccept(cpu, (uint8_t)events->in_flight)) {
         events->in_flight = 0;
     }
-    if (events->in_flight != 0) {
+    if (!nmi && !events->nmi_in_flight) {
         return events->in_flight;
     }
-    return events->nmi_in_flight ? NMI : 0;
+    return events->in_flight != 0 ? events->in_flight | VLAPIC_EVENT_AND_NMI : VLAPIC_EVENT_IS_NMI;
 }
 
 void vlapic_events_restore(struct vlapic_events *events, uint32_t information)
 {
     *events = (struct vlapic_events){ .extint_injected = true }; /* a vector of this APIC was given back to it */
     keep(events, information);
+    events->nmi_in_flight |= (information & VLAPIC_EVENT_VALID) != 0 && (information & VLAPIC_EVENT_AND_NMI) != 0;
     events->extint_injected = false;
 }

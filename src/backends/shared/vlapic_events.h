@@ -13,6 +13,8 @@
 #define VLAPIC_EVENT_TYPE_EXTERNAL (0u << 8)
 #define VLAPIC_EVENT_TYPE_NMI (2u << 8)
 #define VLAPIC_EVENT_VECTOR 0xFFu
+#define VLAPIC_EVENT_IS_NMI (VLAPIC_EVENT_VALID | VLAPIC_EVENT_TYPE_NMI | 2u)
+#define VLAPIC_EVENT_AND_NMI (1u << 30) /* not hardware's: an NMI besides the external interrupt */
 
 /* Numbered as the backends' public enums. */
 enum vlapic_injected {
@@ -59,8 +61,8 @@ struct vlapic_plan vlapic_events_plan(struct vlapic_events *events, struct vlapi
 void vlapic_events_cancel(struct vlapic_events *events, struct vlapic_cpu *cpu);
 /* The guest ran; `interrupted` is the event whose delivery the exit interrupted, as hardware tells it. Types that are not ours are ignored. */
 void vlapic_events_exited(struct vlapic_events *events, uint32_t interrupted);
-/* For saving: a vector goes back to IRR, the rest is told. */
-uint32_t vlapic_events_take_back(struct vlapic_events *events, struct vlapic_cpu *cpu);
+/* For saving: a vector goes back to IRR, the rest is told. `nmi`: there is one besides. */
+uint32_t vlapic_events_take_back(struct vlapic_events *events, struct vlapic_cpu *cpu, bool nmi);
 void vlapic_events_restore(struct vlapic_events *events, uint32_t information);
 
 #endif

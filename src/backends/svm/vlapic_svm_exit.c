@@ -297,13 +297,8 @@ enum vlapic_svm_result vlapic_svm_exit(struct vlapic_cpu *cpu, uint32_t *length)
 uint32_t vlapic_svm_get_in_flight(struct vlapic_cpu *cpu)
 {
     struct svm_cpu *state = svm_of(cpu);
-    uint32_t information;
 
-    if (state == NULL) {
-        return 0;
-    }
-    information = vlapic_events_take_back(&state->events, cpu);
-    return information == 0 && state->v_nmi ? VLAPIC_EVENT_VALID | VLAPIC_EVENT_TYPE_NMI | 2 : information;
+    return state != NULL ? vlapic_events_take_back(&state->events, cpu, state->v_nmi) : 0;
 }
 
 void vlapic_svm_set_in_flight(struct vlapic_cpu *cpu, uint32_t information)

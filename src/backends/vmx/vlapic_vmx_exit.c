@@ -231,7 +231,7 @@ uint32_t vlapic_vmx_get_in_flight(struct vlapic_cpu *cpu)
 {
     struct vmx_cpu *state = vmx_of(cpu);
 
-    return state != NULL ? vlapic_events_take_back(&state->events, cpu) : 0;
+    return state != NULL ? vlapic_events_take_back(&state->events, cpu, false) : 0;
 }
 
 void vlapic_vmx_set_in_flight(struct vlapic_cpu *cpu, uint32_t information)
