@@ -26,7 +26,7 @@ static void offer_nmi_again(struct vlapic_events *events, struct vlapic_offer *o
     events->nmi_in_flight = false;
 }
 
-/* A vector of this APIC is in ISR since before the exit that interrupted it. */
+/* A vector of this APIC is in ISR since before the exit that interrupted it. Nothing maskable overtakes it; an NMI may. */
 static void offer_interrupt_again(struct vlapic_events *events, struct vlapic_offer *offer, struct vlapic_plan *plan)
 {
     if (events->in_flight == 0) {
@@ -34,7 +34,7 @@ static void offer_interrupt_again(struct vlapic_events *events, struct vlapic_of
     }
     if (offer->busy || !offer->open) {
         plan->window = true;
-        offer->busy = true;
+        offer->open = false;
         return;
     }
     inject(events, offer, plan, events->in_flight & VLAPIC_EVENT_VECTOR, VLAPIC_INJECTED_AGAIN);
