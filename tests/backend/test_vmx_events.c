@@ -102,7 +102,7 @@ static void the_highest_that_can_be_taken_goes_and_the_rest_asks_for_windows(voi
         { IF_OFF, 0, 0, 1, 1, 1, NMI, WINDOW },
         { IF_ON, STI, 0, 0, 0, 1, NONE, WINDOW },
         { IF_ON, STI, 0, 0, 1, 0, NONE, WINDOW },
-        { IF_ON, STI, 0, 1, 0, 0, NONE, NMI_WINDOW },
+        { IF_ON, STI, 0, 1, 0, 0, NONE, WINDOW },
         { IF_ON, MOV_SS, 0, 0, 0, 1, NONE, WINDOW },
         { IF_ON, MOV_SS, 0, 0, 1, 0, NONE, WINDOW },
         { IF_OFF, MOV_SS, 0, 1, 0, 0, NONE, NMI_WINDOW },
@@ -161,7 +161,7 @@ static void with_delivery_the_own_vector_is_left_to_the_processor(void **state)
 static void without_virtual_nmis_an_nmi_waits_for_the_interrupt_window(void **state)
 {
     /* Reference 3, check 11 */
-    struct vlapic_vmx_guest guest = { IF_ON, NMI_BLOCKED, false, true, false };
+    struct vlapic_vmx_guest guest = { IF_OFF, NMI_BLOCKED, false, true, false };
     struct rig_cpu *c = &rig.cpu[0];
 
     (void)state;

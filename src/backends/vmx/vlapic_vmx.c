@@ -91,7 +91,6 @@ static enum vlapic_status vm_init(void *vm_state, const struct vlapic_vm_config 
     vm->wakeup_vector = vmx->wakeup_vector != 0 ? vmx->wakeup_vector : vmx->notification_vector;
     vm->host_x2apic = vmx->host_x2apic;
     vm->length_is_valid = vmx->length_is_valid;
-    vm->has_virtual_nmis = may_be_one(vmx->capabilities.pin, PIN_VIRTUAL_NMIS);
     vm->has_secondary = may_be_one(vmx->capabilities.primary, PRIMARY_SECONDARY);
     vm->has_tertiary = may_be_one(vmx->capabilities.primary, PRIMARY_TERTIARY);
     vm->has_cmci = config->max_lvt >= 6;

@@ -292,6 +292,7 @@ void vlapic_vmx_core_update_controls(struct vmx_cpu *state)
     write_addresses(state, features);
     write_bitmap(state, features);
     state->windows = first ? UINT32_MAX : state->windows;
+    state->has_virtual_nmis = (vmx_read(state, VMCS_PIN) & PIN_VIRTUAL_NMIS) != 0;
     state->threshold = UINT32_MAX;
     state->eoi_exit_is_known = !first && state->eoi_exit_is_known;
     state->features = features;

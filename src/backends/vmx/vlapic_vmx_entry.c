@@ -45,11 +45,29 @@ static void inject(struct vmx_cpu *state, const struct vlapic_plan *plan)
     state->entry.vector = (uint8_t)plan->information;
 }
 
+/*
+ * A window that opens at an entry while the NMI has to wait all the same would exit for ever. The NMI window may do so behind an STI: the
+ * interrupt window does not. Without virtual NMIs there is no NMI window, and the handler's IRET most likely opens the other one; if that is open
+ * in the handler, the next exit of any kind has to do.
+ */
+static uint32_t nmi_window(const struct vmx_cpu *state)
+{
+    const struct vlapic_vmx_guest *guest = &state->guest;
+
+    if ((guest->interruptibility & BLOCKED_BY_STI) != 0) {
+        return PRIMARY_INTERRUPT_WINDOW;
+    }
+    if (state->has_virtual_nmis) {
+        return PRIMARY_NMI_WINDOW;
+    }
+    return (guest->interruptibility & BLOCKED_BY_NMI) != 0 && (guest->rflags & RFLAGS_IF) != 0
+               ? 0
+               : PRIMARY_INTERRUPT_WINDOW;
+}
+
 static uint32_t windows_of(const struct vmx_cpu *state, const struct vlapic_plan *plan)
 {
-    uint32_t nmi = state->vm->has_virtual_nmis ? PRIMARY_NMI_WINDOW : PRIMARY_INTERRUPT_WINDOW;
-
-    return (plan->window ? PRIMARY_INTERRUPT_WINDOW : 0) | (plan->nmi_window ? nmi : 0);
+    return (plan->window ? PRIMARY_INTERRUPT_WINDOW : 0) | (plan->nmi_window ? nmi_window(state) : 0);
 }
 
 /* --- without virtual-interrupt delivery: an exit when TPR lets something through ----------------------------------------------- */

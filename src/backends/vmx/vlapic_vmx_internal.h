@@ -95,7 +95,6 @@ struct vmx_vm {
     uint8_t wakeup_vector;
     bool host_x2apic;
     bool length_is_valid;
-    bool has_virtual_nmis;
     bool has_secondary;
     bool has_tertiary;
     bool has_cmci;
@@ -117,6 +116,7 @@ struct vmx_cpu {
     bool is_blocked;
     uint64_t here;              /* NDST of the physical CPU where it is loaded */
     struct vlapic_vectors late; /* taken out of PIR when TMR changed: to be collected as level triggered */
+    bool has_virtual_nmis;      /* the embedder's bit of the VMCS */
     uint32_t windows;
     uint32_t threshold;
     uint64_t eoi_exit[4];
