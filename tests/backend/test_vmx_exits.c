@@ -432,6 +432,9 @@ static void a_poisoned_length_is_never_used(void **state)
 
 /* ---- EPT ---- */
 
+#define EPT_LINEAR 0x80u
+#define EPT_FINAL 0x100u
+
 static void violations_in_the_window_are_carried_out(void **state)
 {
     /* Reference 12 and 18.0: qualification bit 0 read, 1 write, 2 fetch */
@@ -448,7 +451,30 @@ static void violations_in_the_window_are_carried_out(void **state)
     c->reg[RAX] = 0x88;
     assert_ept(48, 3, RIG_APIC + 0x80, ADVANCE, 2);
     assert_int_equal(apic_get(VLAPIC_REG_TPR), 0xFF);
-    assert_ept(48, 4, RIG_APIC + 0x80, NOT_MINE, 0);
+    assert_ept(48, 2 | EPT_LINEAR | EPT_FINAL, RIG_APIC + 0x80, ADVANCE, 2);
+}
+
+static void violations_that_are_no_access_of_the_instruction_touch_nothing(void **state)
+{
+    /* Reference 12 and 18.0: a fetch, a page walk (bit 7 without bit 8), a push of an event's delivery */
+    struct vlapic_vmx_exit delivery = { .qualification = 2 | EPT_LINEAR | EPT_FINAL,
+                                        .guest_physical = RIG_APIC + 0x80,
+                                        .vectoring = 0x80000B0E };
+
+    (void)state;
+    start(0, false);
+    CODE("\x89\x07");
+    c->reg[RAX] = 0x77;
+    assert_ept(48, 4, RIG_APIC + 0x80, UNSUPPORTED, 0);
+    assert_ept(48, 4, RIG_APIC + 0x1000, NOT_MINE, 0);
+    assert_ept(48, 3 | EPT_LINEAR, RIG_APIC + 0x80, UNSUPPORTED, 0);
+    assert_ept(48, 3 | EPT_LINEAR, RIG_APIC + 0x1000, NOT_MINE, 0);
+    for (delivery.reason = 48; delivery.reason <= 49; delivery.reason++) {
+        c->reg[RDI] = RIG_APIC + 0x80;
+        assert_int_equal(rig_exit_full(c, &delivery), UNSUPPORTED);
+        rig_enter_open(c);
+    }
+    assert_int_equal(apic_get(VLAPIC_REG_TPR), 0);
 }
 
 static void the_window_is_one_page_at_the_base(void **state)
@@ -552,6 +578,7 @@ int main(void)
         TEST(an_eoi_needs_no_decoding_where_the_length_is_valid),
         TEST(a_poisoned_length_is_never_used),
         TEST(violations_in_the_window_are_carried_out),
+        TEST(violations_that_are_no_access_of_the_instruction_touch_nothing),
         TEST(the_window_is_one_page_at_the_base),
         TEST(outside_of_xapic_mode_there_is_no_window),
         TEST(a_misconfiguration_tells_no_direction),

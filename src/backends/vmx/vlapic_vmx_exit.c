@@ -24,6 +24,8 @@ enum reason {
 #define RDX 2u
 #define EPT_WRITE (1u << 1)
 #define EPT_FETCH (1u << 2)
+#define EPT_LINEAR (1u << 7) /* a linear address led there */
+#define EPT_FINAL (1u << 8)  /* by its translation, not on the way there */
 
 static uint64_t read_register(const struct vmx_cpu *state, uint32_t reg)
 {
@@ -146,15 +148,45 @@ static enum vlapic_vmx_result apic_access(struct vmx_cpu *state, const struct vl
     return decode(state, offset, direction_of(type == LINEAR_WRITE), length);
 }
 
+/* The same where no APIC-access page is mapped. The instruction at RIP has nothing to do with such an access. */
+static enum vlapic_vmx_result not_by_instruction(const struct vmx_cpu *state, const struct vlapic_vmx_exit *exit)
+{
+    return vlapic_window_has(state->cpu, exit->guest_physical) ? VLAPIC_VMX_UNSUPPORTED : VLAPIC_VMX_NOT_MINE;
+}
+
+static bool is_walk(uint64_t qualification)
+{
+    return (qualification & (EPT_LINEAR | EPT_FINAL)) == EPT_LINEAR;
+}
+
+static bool in_delivery(const struct vlapic_vmx_exit *exit)
+{
+    return (exit->vectoring & VLAPIC_EVENT_VALID) != 0;
+}
+
 static enum vlapic_vmx_result ept_violation(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t *length)
 {
-    if ((exit->qualification & EPT_FETCH) != 0) {
-        return VLAPIC_VMX_NOT_MINE;
+    if ((exit->qualification & EPT_FETCH) != 0 || is_walk(exit->qualification) || in_delivery(exit)) {
+        return not_by_instruction(state, exit);
     }
     return window_access(state, exit->guest_physical, direction_of((exit->qualification & EPT_WRITE) != 0), length);
 }
 
+/* It does not tell a direction: the instruction does. */
+static enum vlapic_vmx_result ept_misconfiguration(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit,
+                                                   uint32_t *length)
+{
+    return in_delivery(exit) ? not_by_instruction(state, exit)
+                             : window_access(state, exit->guest_physical, VLAPIC_WINDOW_EITHER, length);
+}
+
 /* --- the page has the value already ------------------------------------------------------------------------------------------ */
+
+/* Of an APIC-write exit. */
+static uint32_t written_register(const struct vlapic_vmx_exit *exit)
+{
+    return exit->qualification & 0xFF0u;
+}
 
 /* In x2APIC mode: ICR by IPI virtualization, SELF IPI with an illegal vector. Faults have been taken by the processor. */
 static void complete_msr(struct vmx_cpu *state, uint32_t offset, uint32_t value)
@@ -205,8 +237,8 @@ static enum vlapic_vmx_result dispatch(struct vmx_cpu *state, const struct vlapi
         return VLAPIC_VMX_RESUME;
     case REASON_EPT_VIOLATION:
         return ept_violation(state, exit, length);
-    case REASON_EPT_MISCONFIGURATION: /* does not tell a direction: the instruction does */
-        return window_access(state, exit->guest_physical, VLAPIC_WINDOW_EITHER, length);
+    case REASON_EPT_MISCONFIGURATION:
+        return ept_misconfiguration(state, exit, length);
     default:
         return VLAPIC_VMX_NOT_MINE;
     }
