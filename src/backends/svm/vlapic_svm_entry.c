@@ -5,9 +5,6 @@
  */
 #include "vlapic_svm_internal.h"
 
-#define ICR_LOW_STATUS (1u << 12)
-#define XAPIC_ICR_HIGH 0xFF000000u
-
 /* --- NMIs without vNMI: blocked from the injection to the IRET ---------------------------------------------------------------- */
 
 static bool uses_vnmi(const struct svm_cpu *state)
@@ -154,18 +151,6 @@ static void wait_for_nmi(struct svm_cpu *state, const struct vlapic_plan *plan)
 
 /* --- the page --------------------------------------------------------------------------------------------------------------------- */
 
-/* What guests may leave there without an exit, and what hardware may. Nobody else writes these. */
-static void tidy_page(struct svm_cpu *state)
-{
-    state->page[VLAPIC_REG_TPR / 4] &= 0xFFu;
-    state->page[VLAPIC_REG_ICR_LOW / 4] &= ~ICR_LOW_STATUS;
-    if ((state->features & VLAPIC_SVM_AVIC) != 0) {
-        state->page[VLAPIC_REG_ICR_HIGH / 4] &= XAPIC_ICR_HIGH;
-    }
-    state->page[VLAPIC_REG_EOI / 4] = 0;
-    state->page[VLAPIC_REG_SELF_IPI / 4] = 0;
-}
-
 /* Written by MOV to CR8. */
 static void take_v_tpr(struct svm_cpu *state)
 {
@@ -232,7 +217,8 @@ uint32_t vlapic_svm_core_exit(void *cpu_state)
     state->v_nmi = (svm_get(state, VMCB_INTERRUPT_CONTROL) & CONTROL_V_NMI) != 0;
     look_for_iret(state);
     if (svm_uses_avic(state)) {
-        tidy_page(state);
+        vlapic_shadow_restore(&state->shadow, state->page);
+        vlapic_shadow_tidy(state->page, (state->features & VLAPIC_SVM_AVIC) == 0);
         vlapic_svm_core_know(state->shared);
         return VLAPIC_CHANGE_TPR | VLAPIC_CHANGE_ISR;
     }

@@ -209,16 +209,13 @@ static void level_eoi(struct svm_cpu *state, uint8_t vector)
     }
 }
 
-/* The value is in the page. */
-static enum vlapic_svm_result trap(struct svm_cpu *state, uint32_t offset)
+/* The value was in the page. */
+static enum vlapic_svm_result trap(struct svm_cpu *state, uint32_t offset, uint32_t value)
 {
-    uint32_t value;
-
     if (offset == VLAPIC_REG_EOI) {
         level_eoi(state, (uint8_t)svm_get(state, VMCB_EXIT_INFO2));
         return VLAPIC_SVM_RESUME;
     }
-    value = vlapic_shadow_take(&state->shadow, state->page, offset);
     if (offset == VLAPIC_REG_ICR_LOW) {
         vlapic_svm_core_send(state, (uint64_t)svm_page(state, VLAPIC_REG_ICR_HIGH) << 32 | value);
     } else {
@@ -227,14 +224,19 @@ static enum vlapic_svm_result trap(struct svm_cpu *state, uint32_t offset)
     return VLAPIC_SVM_RESUME;
 }
 
-static enum vlapic_svm_result not_accelerated(struct svm_cpu *state, uint32_t *length)
+static uint32_t accessed_register(const struct svm_cpu *state)
+{
+    return (uint32_t)svm_get(state, VMCB_EXIT_INFO1) & 0xFF0u;
+}
+
+static enum vlapic_svm_result not_accelerated(struct svm_cpu *state, uint32_t value, uint32_t *length)
 {
     uint64_t info1 = svm_get(state, VMCB_EXIT_INFO1);
-    uint32_t offset = (uint32_t)info1 & 0xFF0u;
+    uint32_t offset = accessed_register(state);
     bool write = (info1 & NOT_ACCELERATED_WRITE) != 0;
 
     if (write && is_trap(offset)) {
-        return trap(state, offset);
+        return trap(state, offset, value);
     }
     if (in_x2apic(state)) {
         return write ? write_msr(state, length) : read_msr(state, length);
@@ -251,7 +253,7 @@ static void note_iret(struct svm_cpu *state)
     state->iret_rip = svm_get(state, VMCB_RIP);
 }
 
-static enum vlapic_svm_result dispatch(struct svm_cpu *state, uint32_t *length)
+static enum vlapic_svm_result dispatch(struct svm_cpu *state, uint32_t value, uint32_t *length)
 {
     /* Some emulators leave the upper half of the exit code alone. */
     switch (svm_get32(state, VMCB_EXIT_CODE)) {
@@ -274,7 +276,7 @@ static enum vlapic_svm_result dispatch(struct svm_cpu *state, uint32_t *length)
     case CODE_INCOMPLETE_IPI:
         return vlapic_svm_core_incomplete_ipi(state, svm_get(state, VMCB_EXIT_INFO1), svm_get(state, VMCB_EXIT_INFO2));
     case CODE_NOT_ACCELERATED:
-        return not_accelerated(state, length);
+        return not_accelerated(state, value, length);
     default:
         return VLAPIC_SVM_NOT_MINE;
     }
@@ -283,15 +285,18 @@ static enum vlapic_svm_result dispatch(struct svm_cpu *state, uint32_t *length)
 enum vlapic_svm_result vlapic_svm_exit(struct vlapic_cpu *cpu, uint32_t *length)
 {
     struct svm_cpu *state = svm_of(cpu);
+    uint32_t value;
 
     *length = 0;
     if (state == NULL) {
         return VLAPIC_SVM_NOT_MINE;
     }
+    value = svm_page(state,
+                     accessed_register(state)); /* of a trap: the model has the old value back after the next lines */
     vlapic_events_exited(&state->events, svm_get32(state, VMCB_EXIT_EVENT)); /* other types are the embedder's */
     *(uint64_t *)(void *)(state->vmcb + VMCB_EVENT_INJECTION) = 0;
     vlapic_cpu_exit(cpu);
-    return dispatch(state, length);
+    return dispatch(state, value, length);
 }
 
 uint32_t vlapic_svm_get_in_flight(struct vlapic_cpu *cpu)

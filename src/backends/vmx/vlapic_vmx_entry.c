@@ -146,7 +146,6 @@ static void from_hardware_format(struct vmx_cpu *state)
     if (vmx_uses(state, VLAPIC_VMX_X2APIC)) {
         state->page[VLAPIC_REG_ICR_HIGH / 4] = vmx_page(state, PAGE_ICR_HIGH_X2APIC);
         state->page[PAGE_ICR_HIGH_X2APIC / 4] = 0;
-        state->page[VLAPIC_REG_SELF_IPI / 4] = 0;
     }
 }
 
@@ -185,13 +184,15 @@ uint32_t vlapic_vmx_core_exit(void *cpu_state)
 {
     struct vmx_cpu *state = cpu_state;
 
+    if (!vmx_uses(state, VLAPIC_VMX_TPR_SHADOW)) {
+        return 0;
+    }
     if (page_is_written(state)) {
+        vlapic_shadow_restore(&state->shadow, state->page);
         from_hardware_format(state);
     }
-    if (vmx_uses(state, VLAPIC_VMX_DELIVERY)) {
-        return VLAPIC_CHANGE_TPR | VLAPIC_CHANGE_ISR;
-    }
-    return vmx_uses(state, VLAPIC_VMX_TPR_SHADOW) ? VLAPIC_CHANGE_TPR : 0;
+    vlapic_shadow_tidy(state->page, (vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EXTD) != 0);
+    return vmx_uses(state, VLAPIC_VMX_DELIVERY) ? VLAPIC_CHANGE_TPR | VLAPIC_CHANGE_ISR : VLAPIC_CHANGE_TPR;
 }
 
 bool vlapic_vmx_enter(struct vlapic_cpu *cpu, const struct vlapic_vmx_guest *guest, struct vlapic_vmx_entry *entry)

@@ -200,12 +200,10 @@ static void complete_msr(struct vmx_cpu *state, uint32_t offset, uint32_t value)
 }
 
 /* The page is as before the write again when the model sees it: what a register does may depend on its old value. */
-static void apic_write_exit(struct vmx_cpu *state, uint32_t offset, uint32_t self_ipi)
+static void apic_write_exit(struct vmx_cpu *state, uint32_t offset, uint32_t value)
 {
-    uint32_t value = vlapic_shadow_take(&state->shadow, state->page, offset);
-
     if ((vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EXTD) != 0) {
-        complete_msr(state, offset, offset == VLAPIC_REG_SELF_IPI ? self_ipi : value);
+        complete_msr(state, offset, value);
     } else {
         (void)vlapic_cpu_mmio_write(state->cpu, offset, 4, value);
     }
@@ -213,7 +211,7 @@ static void apic_write_exit(struct vmx_cpu *state, uint32_t offset, uint32_t sel
 
 /* --- all of them ---------------------------------------------------------------------------------------------------------------- */
 
-static enum vlapic_vmx_result dispatch(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t self_ipi,
+static enum vlapic_vmx_result dispatch(struct vmx_cpu *state, const struct vlapic_vmx_exit *exit, uint32_t written,
                                        uint32_t *length)
 {
     switch (exit->reason) {
@@ -233,7 +231,7 @@ static enum vlapic_vmx_result dispatch(struct vmx_cpu *state, const struct vlapi
         vlapic_backend_eoi(state->cpu, (uint8_t)exit->qualification);
         return VLAPIC_VMX_RESUME;
     case REASON_APIC_WRITE:
-        apic_write_exit(state, exit->qualification & 0xFF0u, self_ipi);
+        apic_write_exit(state, written_register(exit), written);
         return VLAPIC_VMX_RESUME;
     case REASON_EPT_VIOLATION:
         return ept_violation(state, exit, length);
@@ -247,16 +245,16 @@ static enum vlapic_vmx_result dispatch(struct vmx_cpu *state, const struct vlapi
 enum vlapic_vmx_result vlapic_vmx_exit(struct vlapic_cpu *cpu, const struct vlapic_vmx_exit *exit, uint32_t *length)
 {
     struct vmx_cpu *state = vmx_of(cpu);
-    uint32_t self_ipi;
+    uint32_t written;
 
     *length = 0;
     if (state == NULL) {
         return VLAPIC_VMX_NOT_MINE;
     }
-    self_ipi = vmx_page(state, VLAPIC_REG_SELF_IPI);
+    written = vmx_page(state, written_register(exit));     /* the model has the old value back after the next lines */
     vlapic_events_exited(&state->events, exit->vectoring); /* other types are the embedder's */
     vlapic_cpu_exit(cpu);
-    return dispatch(state, exit, self_ipi, length);
+    return dispatch(state, exit, written, length);
 }
 
 uint32_t vlapic_vmx_get_in_flight(struct vlapic_cpu *cpu)
