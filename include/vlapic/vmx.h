@@ -166,7 +166,7 @@ bool vlapic_vmx_is_outstanding(struct vlapic_cpu *cpu);
 /**
  * Physical address of the vCPU's posted-interrupt descriptor, for an IOMMU that posts into it.
  * \param cpu  the vCPU
- * \return the address, 64-byte aligned
+ * \return the address, 64-byte aligned; 0 if posted interrupts are not among the VM's features, for nobody would look there
  * \ctx_any
  * \manual{Intel SDM 3C, "Posted-Interrupt Processing"; VT-d specification, "Interrupt Posting"}
  */

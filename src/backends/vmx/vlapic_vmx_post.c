@@ -238,5 +238,5 @@ uint64_t vlapic_vmx_descriptor(struct vlapic_cpu *cpu)
 {
     const struct vmx_cpu *state = vmx_of(cpu);
 
-    return state != NULL ? state->descriptor_pa : 0;
+    return state != NULL && has_posted(state) ? state->descriptor_pa : 0;
 }
