@@ -20,9 +20,33 @@ static bool has_entry(const struct vmx_cpu *state, uint32_t id)
            id != BROADCAST_XAPIC && vlapic_backend_find(state->cpu, id) == state->cpu;
 }
 
+/* --- 8-bit IDs of wider ones ---------------------------------------------------------------------------------------------- */
+
+static bool answers_to_low_id(const struct vmx_cpu *state, uint32_t id)
+{
+    return id > 0xFF && (vlapic_cpu_apic_base(state->cpu) & (VLAPIC_BASE_EN | VLAPIC_BASE_EXTD)) == VLAPIC_BASE_EN &&
+           (vmx_page(state, VLAPIC_REG_SVR) & VLAPIC_SVR_ENABLE) != 0 &&
+           vlapic_backend_find(state->cpu, id) == state->cpu;
+}
+
+static bool is_ambiguous(const struct vmx_cpu *state, uint32_t id)
+{
+    return id <= 0xFF && (__atomic_load_n(&state->vm->ambiguous[id / 32], __ATOMIC_SEQ_CST) >> (id % 32) & 1) != 0;
+}
+
 static void store(const struct vmx_cpu *state, uint32_t index, uint64_t entry)
 {
     __atomic_store_n(&state->vm->pid_table[index], entry, __ATOMIC_SEQ_CST);
+}
+
+/* Guests have no reason to run a vCPU so: what one did loses its entry for good. The owner of that entry sets it before it looks at the bit, and
+ * here it is the other way round, so that the entry does not stay. */
+static void make_ambiguous(const struct vmx_cpu *state, uint32_t id)
+{
+    __atomic_fetch_or(&state->vm->ambiguous[id / 32], 1u << (id % 32), __ATOMIC_SEQ_CST);
+    if (id <= state->vm->pid_last) {
+        store(state, id, 0);
+    }
 }
 
 void vlapic_vmx_core_update_pid_table(struct vmx_cpu *state)
@@ -33,7 +57,10 @@ void vlapic_vmx_core_update_pid_table(struct vmx_cpu *state)
     if ((state->vm->features & VLAPIC_VMX_IPI) == 0) {
         return;
     }
-    index = has_entry(state, id) ? id : VMX_NO_INDEX;
+    if (answers_to_low_id(state, id)) {
+        make_ambiguous(state, id & 0xFFu);
+    }
+    index = has_entry(state, id) && !is_ambiguous(state, id) ? id : VMX_NO_INDEX;
     if (index == state->pid_index) {
         return;
     }
@@ -42,6 +69,9 @@ void vlapic_vmx_core_update_pid_table(struct vmx_cpu *state)
     }
     if (index != VMX_NO_INDEX) {
         store(state, index, state->descriptor_pa | ENTRY_VALID);
+        if (is_ambiguous(state, index)) {
+            store(state, index, 0);
+        }
     }
     state->pid_index = index;
 }
