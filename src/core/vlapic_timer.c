@@ -74,7 +74,7 @@ static void expire(struct vlapic_cpu *cpu, uint64_t late)
     struct vlapic_timer *timer = &cpu->timer;
     uint64_t period = (uint64_t)vlapic_get(cpu, VLAPIC_REG_INITIAL_COUNT) << timer->shift;
 
-    if (timer->mode != VLAPIC_TIMER_PERIODIC) {
+    if (timer->mode != VLAPIC_TIMER_PERIODIC || period == 0) {
         timer->running = false;
         timer->due = 0;
         disarm(cpu);

@@ -2,6 +2,8 @@
 /* One-shot and periodic timer. Intel SDM 3A, "APIC Timer". The deadline mode is in test_tsc_deadline.c. */
 #include "fake_host.h"
 
+#include "vlapic_model.h"
+
 #define VECTOR 0x40u
 #define ONE_SHOT VECTOR
 #define PERIODIC (VLAPIC_LVT_TIMER_PERIODIC | VECTOR)
@@ -220,6 +222,20 @@ static void a_count_of_zero_stops(void **state)
     assert_true(guest_bit(cpu, VLAPIC_REG_IRR, VECTOR)); /* what had expired stays */
     assert_int_equal(take_all(cpu), 1);
     fake_advance_ns(&fake, 100000);
+    assert_int_equal(take_all(cpu), 0);
+}
+
+static void a_period_of_zero_ends_the_timer(void **state)
+{
+    /* No way there is known; a page that hardware writes into is not to be divided by */
+    struct vlapic_cpu *cpu = start(1000000000, false);
+
+    (void)state;
+    arm(cpu, PERIODIC, 1000);
+    vlapic_put(cpu, VLAPIC_REG_INITIAL_COUNT, 0);
+    fake_advance_ns(&fake, 2500);
+    assert_int_equal(take_all(cpu), 1);
+    fake_advance_ns(&fake, 2500);
     assert_int_equal(take_all(cpu), 0);
 }
 
@@ -522,6 +538,7 @@ int main(void)
         cmocka_unit_test_teardown(a_running_periodic_timer_never_reads_zero, stop),
         cmocka_unit_test_teardown(an_expiry_that_the_guest_sees_in_the_count_is_in_irr, stop),
         cmocka_unit_test_teardown(a_count_of_zero_stops, stop),
+        cmocka_unit_test_teardown(a_period_of_zero_ends_the_timer, stop),
         cmocka_unit_test_teardown(rewriting_the_count_restarts_it, stop),
         cmocka_unit_test_teardown(a_masked_expiry_is_lost_but_counted_down, stop),
         cmocka_unit_test_teardown(an_expiry_due_before_the_unmask_is_lost_on_a_late_host, stop),
