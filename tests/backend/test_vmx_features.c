@@ -169,6 +169,21 @@ static void the_vm_uses_what_the_settings_tell(void **state)
     assert_int_equal(rig.cpu[0].entry.features, ALL & ~(X2APIC | IPI));
 }
 
+static void ipis_are_not_virtualized_where_a_destination_means_two(void **state)
+{
+    /* Reference 11: the destination is the index; vm.h, dest_alias: above FFh it means a vCPU in xAPIC mode besides */
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        rig_clean(&rig);
+        rig_prepare(&rig, ALL);
+        rig.fake.config.dest_alias = (i & 1) != 0;
+        rig.fake.config.max_apic_id = (i & 2) != 0 ? 0x100 : 0xFF;
+        rig_start(&rig, 1, true);
+        rig_enter_open(&rig.cpu[0]);
+        assert_int_equal(rig.cpu[0].entry.features & IPI, i == 3 ? 0 : IPI);
+    }
+}
+
 /* ---- settings ---- */
 
 static void defaults_allow_every_feature_and_supply_nothing(void **state)
@@ -272,6 +287,7 @@ int main(void)
         TEST(each_capability_bit_counts_by_itself),
         TEST(what_the_embedder_does_not_supply_is_not_used),
         TEST(the_vm_uses_what_the_settings_tell),
+        TEST(ipis_are_not_virtualized_where_a_destination_means_two),
         TEST(defaults_allow_every_feature_and_supply_nothing),
         TEST(bad_settings_are_refused),
         TEST(functions_of_the_backend_leave_other_vms_alone),

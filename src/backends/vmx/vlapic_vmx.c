@@ -60,6 +60,12 @@ static bool may_be_one(uint64_t capability, uint32_t bit)
     return ((uint32_t)(capability >> 32) & bit) != 0;
 }
 
+/* Hardware takes the destination for the index, and that for the one vCPU that is meant. */
+static bool index_is_target(const struct vlapic_vm_config *config)
+{
+    return !config->id_writable && !(config->dest_alias && config->max_apic_id > 0xFF);
+}
+
 /* With IPI virtualization there is a table. */
 static uint32_t last_pid_index(const struct vlapic_vm_config *config, const struct vlapic_vmx_config *vmx)
 {
@@ -80,8 +86,8 @@ static enum vlapic_status vm_init(void *vm_state, const struct vlapic_vm_config 
     }
     vm->ops = *vmx->ops;
     vm->features = vlapic_vmx_features(vmx);
-    if (config->id_writable) {
-        vm->features &= ~(uint32_t)VLAPIC_VMX_IPI; /* hardware takes the index for the ID */
+    if (!index_is_target(config)) {
+        vm->features &= ~(uint32_t)VLAPIC_VMX_IPI;
     }
     if (config->ext_space && (config->ext_features & VLAPIC_EXT_IER) != 0) {
         vm->inhibits = VLAPIC_VMX_INHIBIT_IER;
