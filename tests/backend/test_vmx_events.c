@@ -290,6 +290,89 @@ static void the_processor_takes_the_repetition(void **state)
     assert_false(apicv_boundary(&c->core).delivered);
 }
 
+static void what_went_by_a_task_gate_is_not_repeated(void **state)
+{
+    /* Reference 13: the emulated task switch is the delivery */
+    const struct vlapic_vmx_guest nmi = { IF_OFF, 0, false, true, false };
+    const struct vlapic_vmx_guest after = { IF_OFF, NMI_BLOCKED, false, false, false };
+    struct vlapic_vmx_exit exit = { .reason = 9, .qualification = 3ull << 30 | 0x28, .vectoring = 0x80000202 };
+    struct rig_cpu *c = start(LEVEL_POSTED);
+
+    (void)state;
+    assert_entry(c, nmi, NMI, 0x80000202, 0);
+    rig_set(c, APICV_ENTRY_INTERRUPTION, 0);
+    assert_int_equal(rig_exit_full(c, &exit), VLAPIC_VMX_NOT_MINE);
+    assert_entry(c, after, NONE, 0, 0);
+    exit_without_event(c);
+    rig_serve(c, 0x61, false);
+    rig_enter(c, &after);
+    exit.vectoring = 0x80000061;
+    assert_int_equal(rig_exit_full(c, &exit), VLAPIC_VMX_NOT_MINE);
+    assert_entry(c, after, NONE, 0, 0);
+    assert_true(rig_page_has(c, ISR, 0x61));
+}
+
+static void an_nmi_in_flight_outlives_the_apic(void **state)
+{
+    /* lapic.md, IA32_APIC_BASE: to disable the APIC is no reset of the processor; backend.h, VLAPIC_CHANGE_VOID */
+    const struct vlapic_vmx_guest busy = { IF_OFF, 0, true, false, false }, open = { IF_OFF, 0, false, false, false };
+    struct rig_cpu *c = start(LEVEL_SHADOW);
+
+    (void)state;
+    rig_enter(c, &open);
+    exit_in_delivery(c, 0x80000202);
+    rig_enter(c, &busy); /* say, a page fault, whose handler disables the APIC */
+    exit_without_event(c);
+    guest_disable_apic(c->cpu);
+    assert_entry(c, open, AGAIN, 0x80000202, 0);
+    exit_in_delivery(c, 0x80000202);
+    vlapic_cpu_take_init(c->cpu);
+    assert_entry(c, open, NONE, 0, 0);
+}
+
+static void a_vector_that_the_processor_delivered_is_not_taken_for_an_extint(void **state)
+{
+    /* vmx_run.h: an ExtINT was injected and arrived; the interrupted delivery is that of another vector, which goes back to IRR */
+    const struct vlapic_vmx_guest extint = { IF_ON, 0, false, false, true };
+    struct rig_cpu *c = start(LEVEL_POSTED);
+
+    (void)state;
+    rig_serve(c, 0x61, false);
+    assert_entry(c, extint, EXTINT, 0x80000000 | RIG_EXTINT_VECTOR, WINDOW);
+    exit_in_delivery(c, 0x80000061);
+    assert_int_equal(vlapic_vmx_get_in_flight(c->cpu), 0);
+    assert_true(rig_page_has(c, IRR, 0x61));
+    assert_false(rig_page_has(c, ISR, 0x61));
+}
+
+static void an_nmi_beside_an_extint_is_saved_with_it(void **state)
+{
+    /* vmx_run.h, vlapic_vmx_get_in_flight(): bit 30 */
+    const struct vlapic_vmx_guest extint = { IF_ON, 0, false, false, true }, nmi = { IF_OFF, 0, false, true, false };
+    const struct vlapic_vmx_guest closed = { IF_OFF, NMI_BLOCKED, false, false, false };
+    const struct vlapic_vmx_guest open = { IF_ON, 0, false, false, false };
+    struct rig_cpu *c = start(LEVEL_SHADOW);
+    uint32_t saved;
+
+    (void)state;
+    rig_enter(c, &extint);
+    exit_in_delivery(c, 0x80000000 | RIG_EXTINT_VECTOR);
+    assert_entry(c, nmi, NMI, 0x80000202, WINDOW);
+    exit_in_delivery(c, 0x80000202);
+    saved = vlapic_vmx_get_in_flight(c->cpu);
+    assert_int_equal(saved, 0xC0000000 | RIG_EXTINT_VECTOR);
+    c = start(LEVEL_SHADOW);
+    vlapic_vmx_set_in_flight(c->cpu, saved);
+    assert_entry(c, open, AGAIN, 0x80000202, WINDOW);
+    exit_without_event(c);
+    assert_entry(c, closed, NONE, 0, WINDOW);
+    exit_without_event(c);
+    assert_entry(c, open, AGAIN, 0x80000000 | RIG_EXTINT_VECTOR, 0);
+    exit_without_event(c);
+    vlapic_vmx_set_in_flight(c->cpu, saved & ~0x80000000u); /* without bit 31 the rest means nothing */
+    assert_entry(c, open, NONE, 0, 0);
+}
+
 static void other_types_are_the_embedders(void **state)
 {
     /* vmx_run.h: NMI and external interrupt alone; reference 2 for the types. Without bit 31 the rest means nothing */
@@ -625,6 +708,10 @@ int main(void)
         TEST(an_extint_gets_its_window_and_the_vectors_go_on_behind_it),
         TEST(an_interrupted_delivery_is_repeated),
         TEST(the_processor_takes_the_repetition),
+        TEST(what_went_by_a_task_gate_is_not_repeated),
+        TEST(an_nmi_in_flight_outlives_the_apic),
+        TEST(a_vector_that_the_processor_delivered_is_not_taken_for_an_extint),
+        TEST(an_nmi_beside_an_extint_is_saved_with_it),
         TEST(other_types_are_the_embedders),
         TEST(the_bits_that_are_not_for_entry_are_not_injected),
         TEST(what_cannot_be_repeated_now_waits_and_nothing_maskable_overtakes_it),

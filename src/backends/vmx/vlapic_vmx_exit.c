@@ -8,6 +8,7 @@
 enum reason {
     REASON_INTERRUPT_WINDOW = 7,
     REASON_NMI_WINDOW = 8,
+    REASON_TASK_SWITCH = 9,
     REASON_CR_ACCESS = 28,
     REASON_RDMSR = 31,
     REASON_WRMSR = 32,
@@ -242,6 +243,12 @@ static enum vlapic_vmx_result dispatch(struct vmx_cpu *state, const struct vlapi
     }
 }
 
+/* Types that are not ours are the embedder's. A task gate leaves the delivery to whoever carries out the switch. */
+static uint32_t interrupted_event(const struct vlapic_vmx_exit *exit)
+{
+    return exit->reason == REASON_TASK_SWITCH ? 0 : exit->vectoring;
+}
+
 enum vlapic_vmx_result vlapic_vmx_exit(struct vlapic_cpu *cpu, const struct vlapic_vmx_exit *exit, uint32_t *length)
 {
     struct vmx_cpu *state = vmx_of(cpu);
@@ -251,8 +258,8 @@ enum vlapic_vmx_result vlapic_vmx_exit(struct vlapic_cpu *cpu, const struct vlap
     if (state == NULL) {
         return VLAPIC_VMX_NOT_MINE;
     }
-    written = vmx_page(state, written_register(exit));     /* the model has the old value back after the next lines */
-    vlapic_events_exited(&state->events, exit->vectoring); /* other types are the embedder's */
+    written = vmx_page(state, written_register(exit)); /* the model has the old value back after the next lines */
+    vlapic_events_exited(&state->events, interrupted_event(exit));
     vlapic_cpu_exit(cpu);
     return dispatch(state, exit, written, length);
 }
