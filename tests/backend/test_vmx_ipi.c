@@ -147,6 +147,70 @@ static void broadcast_and_ids_beyond_the_table_have_no_entry(void **state)
     }
 }
 
+static void an_8_bit_id_of_two_vcpus_means_both(void **state)
+{
+    /* lapic.md: in xAPIC mode the ID is the low 8 bits of the wide one; reference 11: hardware would post to one of them alone */
+    static const uint32_t ids[] = { 0, 1, 257 };
+
+    (void)state;
+    for (unsigned late = 0; late < 2; late++) { /* the wide one comes before, and after the other */
+        struct rig_cpu *c = &rig.cpu[0];
+        struct apicv_result r;
+
+        rig_clean(&rig);
+        rig_prepare(&rig, FEATURES);
+        rig.ids = ids;
+        rig_start(&rig, 3, false);
+        if (!late) {
+            guest_set(rig.cpu[1].cpu, VLAPIC_REG_SVR, 0xFF);
+            guest_set(rig.cpu[1].cpu, VLAPIC_REG_SVR, 0x1FF);
+        }
+        assert_table(1);
+        rig_go(c);
+        assert_int_equal(apicv_guest_write(&c->core, RIG_APIC + 0x310, 4, 0x01000000).outcome, APICV_DONE);
+        r = apicv_guest_write(&c->core, RIG_APIC + 0x300, 4, 0x4041);
+        assert_int_equal(rig_take_reason(c, r, APICV_EXIT_APIC_WRITE), VLAPIC_VMX_RESUME);
+        assert_true(rig_posted(&rig.cpu[1], 0x41) && rig_posted(&rig.cpu[2], 0x41));
+    }
+}
+
+static void no_wide_id_takes_an_entry_that_only_looks_alike(void **state)
+{
+    /* As above: in x2APIC mode, while software-disabled or off the bus it answers to no 8 bits */
+    static const uint32_t ids[] = { 0, 1, 257 };
+
+    (void)state;
+    rig_clean(&rig);
+    rig_prepare(&rig, FEATURES);
+    rig.ids = ids;
+    fake_vm_start(&rig.fake, 3, ids);
+    for (unsigned i = 0; i < 2; i++)
+        guest_software_enable(fake_cpu_at(&rig.fake, i));
+    assert_true((rig.pid_table[1] & 1) != 0);
+    guest_enable_x2apic(fake_cpu_at(&rig.fake, 2));
+    guest_software_enable(fake_cpu_at(&rig.fake, 2));
+    assert_true((rig.pid_table[1] & 1) != 0);
+    assert_true((rig.pid_table[257] & 1) != 0);
+}
+
+static void the_status_bit_does_not_lose_an_ipi(void **state)
+{
+    /* Reference 9.2: the processor lets bit 12 pass, whatever vendor the guest sees */
+    struct rig_cpu *c = &rig.cpu[0];
+    struct apicv_result r;
+
+    (void)state;
+    rig_clean(&rig);
+    rig_prepare(&rig, FEATURES);
+    rig.fake.config.vendor = VLAPIC_VENDOR_AMD;
+    rig_start(&rig, 2, true);
+    rig_go(c);
+    r = apicv_guest_wrmsr(&c->core, 0x830, 1ull << 32 | 0x1041);
+    if (r.outcome == APICV_EXIT)
+        assert_int_equal(rig_take_reason(c, r, APICV_EXIT_APIC_WRITE), VLAPIC_VMX_RESUME);
+    assert_true(rig_posted(&rig.cpu[1], 0x41));
+}
+
 static void an_inhibited_target_still_gets_what_processors_post(void **state)
 {
     /* Reference 10 and 15: its descriptor is processed by software then */
@@ -199,6 +263,9 @@ int main(void)
         TEST(a_vcpu_off_the_bus_has_no_entry),
         TEST(without_ipi_virtualization_the_table_is_left_alone),
         TEST(broadcast_and_ids_beyond_the_table_have_no_entry),
+        TEST(an_8_bit_id_of_two_vcpus_means_both),
+        TEST(no_wide_id_takes_an_entry_that_only_looks_alike),
+        TEST(the_status_bit_does_not_lose_an_ipi),
         TEST(an_inhibited_target_still_gets_what_processors_post),
         TEST(a_target_that_sleeps_or_is_away_gets_it_later),
     };

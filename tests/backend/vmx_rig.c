@@ -271,7 +271,7 @@ static void start_cpu(struct rig *r, unsigned index, bool x2apic)
 
 void rig_start(struct rig *r, unsigned count, bool x2apic)
 {
-    fake_vm_start(&r->fake, count, NULL);
+    fake_vm_start(&r->fake, count, r->ids);
     r->count = count;
     for (unsigned i = 0; i < count; i++)
         start_cpu(r, i, x2apic);

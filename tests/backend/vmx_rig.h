@@ -81,6 +81,7 @@ struct rig {
     struct vlapic_decode_ops guest;
     struct rig_cpu cpu[RIG_CPUS];
     unsigned count;
+    const uint32_t *ids;                  /* APIC IDs; NULL: 0, 1, ...; rig_prepare() clears it */
     void (*on_notify)(struct rig_cpu *c); /* in the place of the interrupt arriving */
     _Alignas(4096) uint8_t bitmaps[RIG_CPUS][RIG_PAGE];
     _Alignas(4096) uint8_t apic_access[RIG_PAGE];

@@ -189,13 +189,16 @@ static uint32_t written_register(const struct vlapic_vmx_exit *exit)
     return exit->qualification & 0xFF0u;
 }
 
-/* In x2APIC mode: ICR by IPI virtualization, SELF IPI with an illegal vector. Faults have been taken by the processor. */
+/*
+ * In x2APIC mode: ICR by IPI virtualization, SELF IPI with an illegal vector. Faults have been taken by the processor, which is Intel's whatever
+ * the profile: the status bit is no reason for one.
+ */
 static void complete_msr(struct vmx_cpu *state, uint32_t offset, uint32_t value)
 {
     uint64_t written = value;
 
     if (offset == VLAPIC_REG_ICR_LOW) {
-        written |= (uint64_t)vmx_page(state, VLAPIC_REG_ICR_HIGH) << 32;
+        written = (uint64_t)vmx_page(state, VLAPIC_REG_ICR_HIGH) << 32 | (value & ~VLAPIC_ICR_STATUS);
     }
     (void)vlapic_cpu_msr_write(state->cpu, VLAPIC_MSR_OF(offset), written);
 }
