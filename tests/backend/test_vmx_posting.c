@@ -151,6 +151,14 @@ static void an_inhibited_vcpu_is_kicked(void **state)
     post(c, 0x62, false);
     assert_int_equal(kicks(), 0);
     assert_int_equal(notifications(c), 1);
+    rig_exit_plain(c);
+    vlapic_vmx_inhibit(rig.fake.vm, VLAPIC_VMX_INHIBIT_REQUEST, true);
+    rig_enter_open(c);
+    rig_forget(c);
+    fake_forget(&rig.fake);
+    post(c, 0x63, false);
+    assert_int_equal(kicks(), 1);
+    assert_int_equal(notifications(c), 0);
 }
 
 static void a_change_of_trigger_mode_goes_by_way_of_the_owner(void **state)
@@ -411,6 +419,22 @@ static void a_sleeper_leaves_the_list_that_it_is_on(void **state)
     assert_control(c, RIG_NOTIFICATION, 18, false);
 }
 
+static void a_sleeper_that_is_destroyed_leaves_its_list(void **state)
+{
+    /* vmx.h, blocked */
+    struct rig_cpu *c = &rig.cpu[1];
+
+    (void)state;
+    rig_clean(&rig);
+    rig_prepare(&rig, LEVEL_POSTED);
+    rig_start(&rig, 2, false);
+    assert_true(vlapic_cpu_halt(c->cpu));
+    vlapic_cpu_destroy(c->cpu);
+    assert_int_equal(c->calls, 2);
+    assert_int_equal(c->call[1].kind, RIG_UNBLOCKED);
+    assert_int_equal(c->call[1].apic_id, 17);
+}
+
 static void a_sleeper_that_moved_stays_on_the_list_that_it_is_on(void **state)
 {
     /* vmx.h, blocked: "It ends with the apic_id that it began with": the wake-up vector goes where the list is */
@@ -472,6 +496,7 @@ int main(void)
         TEST(a_second_halt_is_not_a_second_sleeper),
         TEST(an_entry_after_a_halt_ends_the_sleep),
         TEST(a_sleeper_leaves_the_list_that_it_is_on),
+        TEST(a_sleeper_that_is_destroyed_leaves_its_list),
         TEST(a_sleeper_that_moved_stays_on_the_list_that_it_is_on),
         TEST(an_embedder_without_a_list_is_not_told),
     };
