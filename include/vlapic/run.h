@@ -54,7 +54,7 @@ struct vlapic_poll {
 
 /**
  * Merges what other threads posted, handles an expired timer, and tells what is to be done. Constant time. May be called while
- * the vCPU is in the guest: posts go on kicking.
+ * the vCPU is in the guest: posts go on kicking. (With a hardware backend its exit function comes first: until then the page is hardware's.)
  *
  * What came since the owner's last look is taken in this order, whatever the order in which it came: vectors, each with the
  * trigger mode of its last post; LINT0, LINT1; messages of INIT and SIPI, NMI, SMI, ExtINT; events of LVT entries, by their

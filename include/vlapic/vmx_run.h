@@ -128,6 +128,7 @@ bool vlapic_vmx_apic_page(struct vlapic_cpu *cpu, uint64_t *guest_physical);
 
 /**
  * Everything that the backend has written into the VMCS is gone: the VMCS is new, or another one. The next entry writes it all.
+ * Call it, too, when you change your own virtual-NMIs control, which tells what to wait for while NMIs are blocked.
  * \param cpu  the vCPU
  * \ctx_owner
  * \manual{Library}
