@@ -34,12 +34,15 @@
 #define GUEST_FEATURE_DEADLINE (1u << 1)
 #define GUEST_FEATURE_MOVE (1u << 2)     /* GUEST_PORT_MOVE does something */
 #define GUEST_FEATURE_SNAPSHOT (1u << 3) /* GUEST_PORT_SNAPSHOT does something */
+#define GUEST_FEATURE_DEVICES                                                                                          \
+    (1u << 4) /* the ports of devices do something: all from GUEST_PORT_LINE on but EXITS and FREE */
 
 /* Needs of a payload: bits of guest_payload.needs. The same positions as the features; the VMM does not start a payload that needs more. */
 #define GUEST_NEEDS_X2APIC GUEST_FEATURE_X2APIC
 #define GUEST_NEEDS_DEADLINE GUEST_FEATURE_DEADLINE
 #define GUEST_NEEDS_MOVE GUEST_FEATURE_MOVE
 #define GUEST_NEEDS_SNAPSHOT GUEST_FEATURE_SNAPSHOT
+#define GUEST_NEEDS_DEVICES GUEST_FEATURE_DEVICES
 
 /* Out, 8 bits: a character. The payload prints one line, "PASS name" or "FAIL name: why". */
 #define GUEST_PORT_CONSOLE 0x600

@@ -45,7 +45,7 @@ void kvm_open(void)
 
 uint32_t host_features(void)
 {
-    uint32_t features = GUEST_FEATURE_X2APIC | GUEST_FEATURE_DEADLINE | GUEST_FEATURE_SNAPSHOT;
+    uint32_t features = GUEST_FEATURE_X2APIC | GUEST_FEATURE_DEADLINE | GUEST_FEATURE_SNAPSHOT | GUEST_FEATURE_DEVICES;
     cpu_set_t allowed;
 
     if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0 && CPU_COUNT(&allowed) >= 2) {

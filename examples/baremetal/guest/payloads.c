@@ -14,30 +14,30 @@
     BOTH(X, "nesting", payload_nesting, 1, 0) \
     BOTH(X, "eoi", payload_eoi, 1, 0) \
     BOTH(X, "spurious", payload_spurious, 1, 0) \
-    BOTH(X, "software_disable", payload_software_disable, 1, 0) \
-    BOTH(X, "level", payload_level, 1, 0) \
-    BOTH(X, "level_nested", payload_level_nested, 1, 0) \
-    BOTH(X, "level_masked", payload_level_masked, 1, 0) \
-    BOTH(X, "lint", payload_lint, 1, 0) \
+    BOTH(X, "software_disable", payload_software_disable, 1, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "level", payload_level, 1, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "level_nested", payload_level_nested, 1, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "level_masked", payload_level_masked, 1, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "lint", payload_lint, 1, GUEST_NEEDS_DEVICES) \
     BOTH(X, "self_ipi", payload_self_ipi, 1, 0) \
     X("registers", payload_registers, false, 1, GUEST_NEEDS_DEADLINE) \
     X("registers_x2", payload_registers_x2apic, true, 1, GUEST_NEEDS_X2APIC | GUEST_NEEDS_DEADLINE) \
     X("icr", payload_icr, false, 1, 0) \
     X("msrs_xapic", payload_msrs_xapic, false, 1, 0) \
     X("instructions", payload_instructions, false, 1, 0) \
-    BOTH(X, "esr", payload_esr, 1, 0) \
+    BOTH(X, "esr", payload_esr, 1, GUEST_NEEDS_DEVICES) \
     X("lowest_x2", payload_lowest_x2apic, true, 1, GUEST_NEEDS_X2APIC) \
     BOTH(X, "timer_one_shot", payload_timer_one_shot, 1, 0) \
     BOTH(X, "timer_periodic", payload_timer_periodic, 1, 0) \
     BOTH(X, "deadline", payload_deadline, 1, GUEST_NEEDS_DEADLINE) \
     BOTH(X, "halt_timer", payload_halt_timer, 1, 0) \
-    BOTH(X, "nmi_lvt", payload_nmi_lvt, 1, 0) \
-    X("modes", payload_modes, false, 1, GUEST_NEEDS_X2APIC) \
-    X("relocation", payload_relocation, false, 1, 0) \
-    BOTH(X, "kick_storm", payload_kick_storm, 1, 0) \
+    BOTH(X, "nmi_lvt", payload_nmi_lvt, 1, GUEST_NEEDS_DEVICES) \
+    X("modes", payload_modes, false, 1, GUEST_NEEDS_X2APIC | GUEST_NEEDS_DEVICES) \
+    X("relocation", payload_relocation, false, 1, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "kick_storm", payload_kick_storm, 1, GUEST_NEEDS_DEVICES) \
     BOTH(X, "snapshot", payload_snapshot, 1, GUEST_NEEDS_SNAPSHOT) \
-    BOTH(X, "inhibit", payload_inhibit, 1, 0) \
-    BOTH(X, "exits", payload_exits, 1, 0) \
+    BOTH(X, "inhibit", payload_inhibit, 1, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "exits", payload_exits, 1, GUEST_NEEDS_DEVICES) \
     BOTH(X, "init_sipi", payload_init_sipi, 2, 0) \
     BOTH(X, "ipi_fixed", payload_ipi_fixed, 2, 0) \
     BOTH(X, "ipi_shorthands", payload_ipi_shorthands, 2, 0) \
@@ -46,14 +46,14 @@
     X("mixed_modes", payload_mixed_modes, false, 2, GUEST_NEEDS_X2APIC) \
     BOTH(X, "halt_ipi", payload_halt_ipi, 2, 0) \
     BOTH(X, "nmi_ipi", payload_nmi_ipi, 2, 0) \
-    BOTH(X, "kick_storm_other", payload_kick_storm_other, 2, 0) \
-    BOTH(X, "msi_storm", payload_msi_storm, 2, 0) \
-    BOTH(X, "msi_storm_halt", payload_msi_storm_halt, 2, 0) \
-    BOTH(X, "post", payload_post, 2, 0) \
-    BOTH(X, "inhibit_storm", payload_inhibit_storm, 2, 0) \
+    BOTH(X, "kick_storm_other", payload_kick_storm_other, 2, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "msi_storm", payload_msi_storm, 2, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "msi_storm_halt", payload_msi_storm_halt, 2, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "post", payload_post, 2, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "inhibit_storm", payload_inhibit_storm, 2, GUEST_NEEDS_DEVICES) \
     BOTH(X, "move", payload_move, 2, GUEST_NEEDS_MOVE) \
-    BOTH(X, "exits_posted", payload_exits_posted, 2, 0) \
-    BOTH(X, "exits_ipi", payload_exits_ipi, 2, 0)
+    BOTH(X, "exits_posted", payload_exits_posted, 2, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "exits_ipi", payload_exits_ipi, 2, GUEST_NEEDS_DEVICES)
 /* clang-format on */
 
 #define DESCRIPTION(name, function, x2apic, cpus, needs) { name, cpus, needs },

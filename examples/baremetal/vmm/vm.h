@@ -10,7 +10,9 @@
 #define VM_CPUS 2u
 #define VM_LINE_BYTES 160u
 /* The APIC offers all of it by itself: no processor's feature is asked for. */
-#define VM_FEATURES (GUEST_FEATURE_X2APIC | GUEST_FEATURE_DEADLINE | GUEST_FEATURE_SNAPSHOT | GUEST_FEATURE_MOVE)
+#define VM_FEATURES                                                                                                    \
+    (GUEST_FEATURE_X2APIC | GUEST_FEATURE_DEADLINE | GUEST_FEATURE_SNAPSHOT | GUEST_FEATURE_MOVE |                     \
+     GUEST_FEATURE_DEVICES)
 
 /* Interruptibility: the bits of the VMCS field, which SVM can express as well. */
 #define SHADOW_STI (1u << 0)

@@ -339,7 +339,8 @@ static void start(struct cpu *cpu, uint64_t entry, uint32_t sipi_vector)
 
     regs.general[RDI] = cpu->index;
     regs.general[RSI] = vm.payload;
-    regs.general[RDX] = GUEST_FEATURE_X2APIC | GUEST_FEATURE_DEADLINE | GUEST_FEATURE_MOVE | GUEST_FEATURE_SNAPSHOT;
+    regs.general[RDX] = GUEST_FEATURE_X2APIC | GUEST_FEATURE_DEADLINE | GUEST_FEATURE_MOVE | GUEST_FEATURE_SNAPSHOT |
+                        GUEST_FEATURE_DEVICES;
     regs.general[RCX] = CPUS;
     regs.general[R8] = sipi_vector;
     if (ioctl(cpu->fd, VLAPIC_VMM_SET_REGS, &regs) != 0) {
