@@ -36,6 +36,7 @@
 #define GUEST_FEATURE_SNAPSHOT (1u << 3) /* GUEST_PORT_SNAPSHOT does something */
 #define GUEST_FEATURE_DEVICES                                                                                          \
     (1u << 4) /* the ports of devices do something: all from GUEST_PORT_LINE on but EXITS and FREE */
+#define GUEST_FEATURE_PHYSICAL (1u << 5) /* the local APICs are the machine's own, and HLT makes no exit */
 
 /* Needs of a payload: bits of guest_payload.needs. The same positions as the features; the VMM does not start a payload that needs more. */
 #define GUEST_NEEDS_X2APIC GUEST_FEATURE_X2APIC
@@ -43,6 +44,7 @@
 #define GUEST_NEEDS_MOVE GUEST_FEATURE_MOVE
 #define GUEST_NEEDS_SNAPSHOT GUEST_FEATURE_SNAPSHOT
 #define GUEST_NEEDS_DEVICES GUEST_FEATURE_DEVICES
+#define GUEST_NEEDS_PHYSICAL GUEST_FEATURE_PHYSICAL
 
 /* Out, 8 bits: a character. The payload prints one line, "PASS name" or "FAIL name: why". */
 #define GUEST_PORT_CONSOLE 0x600
@@ -104,7 +106,8 @@ enum guest_exit {
     GUEST_EXIT_WRITE = 8, /* an APIC write that hardware carried out in part */
     GUEST_EXIT_EOI = 9,   /* an EOI that hardware carried out */
     GUEST_EXIT_TPR = 10,  /* TPR below threshold */
-    GUEST_EXIT_KINDS = 11,
+    GUEST_EXIT_INIT = 11, /* an INIT that is none of ours */
+    GUEST_EXIT_KINDS = 12,
     GUEST_EXIT_APIC = 255 /* all of 5..10 together, for GUEST_PORT_EXITS alone */
 };
 
@@ -116,7 +119,7 @@ enum guest_exit {
 
 struct guest_payload {
     char name[GUEST_NAME_BYTES];
-    uint32_t cpus; /* how many vCPUs it wants, 1 or 2 */
+    uint32_t cpus; /* how many vCPUs it wants, at least: 1 to 4 */
     uint32_t needs;
 };
 

@@ -11,6 +11,7 @@ struct multiboot_information {
 
 struct vm_options options = { .backend = "", .only = "", .level = UINT32_MAX, .cpus = 1 };
 const struct hv *hv;
+const struct vm_mode *vm_mode = &vm_model;
 
 static const struct hv *const hypervisors[] = { &hv_vmx, &hv_svm };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The soft backend's half of an entry: plain event injection, with windows for what cannot be injected yet. */
+/* What software injects at an entry: for the soft backend everything, in thin mode all but interrupts; with windows for what cannot be injected yet. */
 #include "vm.h"
 
 bool vcpu_can_take_interrupt(const struct vcpu *cpu)
@@ -13,7 +13,7 @@ static bool can_take_nmi(const struct vcpu *cpu)
 }
 
 /* One event an entry: what was interrupted on its way comes first, then exceptions, NMIs, and interrupts last. */
-static struct vcpu_event choose(struct vcpu *cpu, const struct vlapic_poll *duty)
+static struct vcpu_event choose_core(const struct vcpu *cpu)
 {
     if (cpu->in_flight.type != EVENT_NONE) {
         return cpu->in_flight;
@@ -24,10 +24,42 @@ static struct vcpu_event choose(struct vcpu *cpu, const struct vlapic_poll *duty
     if (cpu->nmi_pending && can_take_nmi(cpu)) {
         return (struct vcpu_event){ EVENT_NMI, 2 };
     }
+    return (struct vcpu_event){ EVENT_NONE, 0 };
+}
+
+static struct vcpu_event choose(struct vcpu *cpu, const struct vlapic_poll *duty)
+{
+    struct vcpu_event event = choose_core(cpu);
+
+    if (event.type != EVENT_NONE) {
+        return event;
+    }
     if (duty->vector >= 0 && vcpu_can_take_interrupt(cpu) && vlapic_cpu_accept(cpu->apic, (uint8_t)duty->vector)) {
         return (struct vcpu_event){ EVENT_INTERRUPT, (uint8_t)duty->vector };
     }
     return (struct vcpu_event){ EVENT_NONE, 0 };
+}
+
+static void is_injected(struct vcpu *cpu, struct vcpu_entry *entry, bool again)
+{
+    if (again) {
+        cpu->in_flight.type = EVENT_NONE;
+    } else if (entry->event.type == EVENT_EXCEPTION) {
+        cpu->gp_pending = false;
+    } else if (entry->event.type == EVENT_NMI) {
+        cpu->nmi_pending = false;
+    }
+    entry->nmi_window = cpu->nmi_pending;
+    if (entry->event.type != EVENT_NONE) {
+        trace(cpu, entry->event.type == EVENT_NMI ? 'N' : 'V', entry->event.vector, again);
+    }
+}
+
+void vcpu_prepare_core(struct vcpu *cpu, struct vcpu_entry *entry)
+{
+    entry->event = choose_core(cpu);
+    entry->window = false;
+    is_injected(cpu, entry, cpu->in_flight.type != EVENT_NONE);
 }
 
 bool vcpu_prepare_soft(struct vcpu *cpu, const struct vlapic_poll *duty, struct vcpu_entry *entry)
@@ -43,16 +75,6 @@ bool vcpu_prepare_soft(struct vcpu *cpu, const struct vlapic_poll *duty, struct 
         }
         return false;
     }
-    if (again) {
-        cpu->in_flight.type = EVENT_NONE;
-    } else if (entry->event.type == EVENT_EXCEPTION) {
-        cpu->gp_pending = false;
-    } else if (entry->event.type == EVENT_NMI) {
-        cpu->nmi_pending = false;
-    }
-    entry->nmi_window = cpu->nmi_pending;
-    if (entry->event.type != EVENT_NONE) {
-        trace(cpu, entry->event.type == EVENT_NMI ? 'N' : 'V', entry->event.vector, again);
-    }
+    is_injected(cpu, entry, again);
     return true;
 }

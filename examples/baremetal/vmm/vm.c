@@ -23,35 +23,19 @@ static void load_image(void)
     memset(memory + header->file_bytes, 0, header->memory_bytes - header->file_bytes);
 }
 
-static void create_apics(void)
-{
-    struct vlapic_vm_config config;
-    struct vlapic_layout layout;
-
-    HOST_MUST(vlapic_vm_config_defaults(&config, sizeof(config), VLAPIC_VENDOR_INTEL) == VLAPIC_OK);
-    config.host = &vm_host_ops;
-    config.backend = hv->backend(options.backend, &config.backend_config);
-    HOST_MUST(config.backend != NULL);
-    config.cookie = &vm;
-    config.max_apic_id = VM_CPUS - 1;
-    config.x2apic = (vm.features & GUEST_FEATURE_X2APIC) != 0;
-    config.tsc_deadline = (vm.features & GUEST_FEATURE_DEADLINE) != 0;
-    HOST_MUST(vlapic_vm_layout(&config, &layout) == VLAPIC_OK);
-    HOST_MUST(vlapic_vm_create(host_alloc(layout.bytes, layout.alignment), layout.bytes, &config, &vm.apics) ==
-              VLAPIC_OK);
-}
-
 void vm_create(const struct guest_payload *payload, uint32_t index)
 {
     host_alloc_reset();
     memset(&vm, 0, sizeof(vm));
     vm.payload = payload;
     vm.payload_index = index;
-    vm.cpu_count = payload->cpus;
-    vm.features = VM_FEATURES;
+    vm.cpu_count = vm_mode->cpus(payload);
+    vm.features = vm_mode->features();
     vm.patience = hv->patience;
     load_image();
-    create_apics();
+    if (vm_mode->create != NULL) {
+        vm_mode->create();
+    }
     for (uint32_t i = 0; i < vm.cpu_count; i++) {
         vcpu_create(i);
     }
@@ -70,16 +54,6 @@ void vm_end(enum vm_verdict verdict, uint32_t line)
     }
 }
 
-/* An interrupt for the CPU that runs it: ends its guest, or its sleep. */
-void vm_kick(struct vcpu *cpu)
-{
-    struct host_cpu *host = __atomic_load_n(&cpu->host, __ATOMIC_ACQUIRE);
-
-    if (host != NULL) {
-        host_lapic_send(host->apic_id, VLAPIC_ICR_ASSERT | HOST_VECTOR_KICK);
-    }
-}
-
 void vm_run(void)
 {
     vm.give_up = rdtsc() + 20 * vm.patience;
@@ -88,17 +62,22 @@ void vm_run(void)
         vm.cpus[i]->host = &host_cpus[i];
     }
     for (uint32_t i = 1; i < vm.cpu_count; i++) {
-        host_run_on(&host_cpus[i], vcpu_thread);
+        host_run_on(&host_cpus[i], vm_mode->thread);
     }
-    vcpu_thread(&host_cpus[0]);
+    vm_mode->thread(&host_cpus[0]);
     for (uint32_t i = 1; i < vm.cpu_count; i++) {
         while (!host_is_idle(&host_cpus[i])) {
             relax();
         }
     }
+    if (vm_mode->ended != NULL) {
+        vm_mode->ended();
+    }
     for (uint32_t i = 0; i < vm.cpu_count; i++) {
         host_cpus[i].vcpu = NULL;
         vm.cpus[i]->host = NULL;
-        vlapic_cpu_destroy(vm.cpus[i]->apic);
+        if (vm_mode->destroy_cpu != NULL) {
+            vm_mode->destroy_cpu(vm.cpus[i]);
+        }
     }
 }

@@ -7,7 +7,7 @@
 #include "host.h"
 #include <vlapic/vlapic.h>
 
-#define VM_CPUS 2u
+#define VM_CPUS HOST_CPUS
 #define VM_LINE_BYTES 160u
 /* The APIC offers all of it by itself: no processor's feature is asked for. */
 #define VM_FEATURES                                                                                                    \
@@ -43,6 +43,7 @@ struct vcpu_event {
 struct vcpu_exit {
     enum guest_exit kind;
     bool finished;    /* the hypervisor's part, or the backend, has done everything */
+    bool nmi;         /* an NMI has ended the guest, and is gone from the processor */
     bool write;       /* to the port, page, MSR or CR8 */
     uint8_t reg;      /* CR8: the general register */
     uint8_t width;    /* I/O: bytes */
@@ -56,8 +57,9 @@ struct vcpu_exit {
 struct vcpu {
     struct vcpu_regs regs; /* first: hv_*.S */
     uint32_t index;
-    struct vlapic_cpu *apic;
-    struct host_cpu *host; /* where it is bound; atomic */
+    struct vlapic_cpu *apic; /* NULL in thin mode */
+    struct thin_cpu *thin;   /* in thin mode alone */
+    struct host_cpu *host;   /* where it is bound; atomic */
 
     bool started;                /* by entry or SIPI */
     bool halted;                 /* in HLT */
@@ -107,15 +109,40 @@ struct vm {
     uint64_t patience; /* TSC ticks */
     uint64_t give_up;  /* TSC: the payload has taken too long */
     struct vm_line lines[256];
-    uint32_t move_wanted;  /* the vCPUs have to come to a meeting; atomic */
-    uint32_t move_arrived; /* atomic */
+    uint32_t move_wanted; /* the vCPUs have to come to a meeting; atomic */
+    uint32_t arrived;     /* at meetings; atomic */
 };
 
 extern struct vm vm;
 
+/* What the guest's local APICs are: the library's model, or the machine's own. NULL: nothing to do, or no such thing. */
+struct vm_mode {
+    const char *name; /* of the option `mode=` */
+    uint32_t (*features)(void);
+    /* How many vCPUs the VM has. */
+    uint32_t (*cpus)(const struct guest_payload *payload);
+    void (*create)(void);                  /* of the VM, before its vCPUs */
+    void (*create_cpu)(struct vcpu *cpu);  /* its APIC; the hypervisor's part is there */
+    void (*thread)(struct host_cpu *host); /* the loop of the vCPU that is bound to this CPU, until the VM has ended */
+    void (*kick)(struct vcpu *cpu);        /* ends its guest, or its sleep */
+    void (*ended)(void);                   /* all threads have */
+    void (*destroy_cpu)(struct vcpu *cpu);
+    uint64_t (*clock)(void);        /* input clocks of the guest's timer */
+    void (*mmio)(struct vcpu *cpu); /* exits */
+    void (*msr)(struct vcpu *cpu);
+    void (*cr8)(struct vcpu *cpu);
+    void (*init)(struct vcpu *cpu);
+    /* The ports of devices. */
+    void (*out)(struct vcpu *cpu, uint32_t value);
+    uint32_t (*in)(struct vcpu *cpu);
+};
+extern const struct vm_mode vm_model, vm_thin;
+extern const struct vm_mode *vm_mode;
+
 struct vm_options {
     const char *backend; /* empty: the hypervisor's default */
     const char *only;    /* the one payload to run, or empty */
+    const char *skip;    /* payloads not to run, each with a comma before and behind; or empty */
     uint32_t level;      /* how much of a hardware backend's features may be used: see README.md */
     uint32_t cpus;
     uint32_t trace; /* 1: print it, 2: print that of payloads that fail, 3: log entries and exits */
@@ -130,7 +157,10 @@ static inline bool vm_has_ended(void)
 {
     return __atomic_load_n(&vm.verdict, __ATOMIC_ACQUIRE) != VERDICT_NONE;
 }
-void vm_kick(struct vcpu *cpu);
+static inline void vm_kick(struct vcpu *cpu)
+{
+    vm_mode->kick(cpu);
+}
 /* Nobody stays in the guest or asleep for longer, in TSC ticks; a guest calls lost before that what needed a kick and had none. */
 static inline uint64_t vm_watchdog(void)
 {
@@ -144,9 +174,19 @@ void vm_timer_bind(struct vcpu *cpu);
 uint64_t vm_clock(void); /* of the guest's timer */
 void vm_timer_interrupt(struct host_cpu *host);
 
-/* vcpu.c: the loop of a vCPU. */
-void vcpu_create(uint32_t index);
+/* vcpu.c: the loop of a vCPU with a model of the APIC. */
 void vcpu_thread(struct host_cpu *host);
+
+/* vcpu_start.c: what all modes have in common. */
+void vcpu_create(uint32_t index);
+/* The start that contract.h describes. Loaded. */
+void vcpu_start(struct vcpu *cpu, uint64_t entry, uint8_t sipi_vector);
+/* The core's part of an INIT. */
+void vcpu_stop(struct vcpu *cpu);
+/* Waits until all vCPUs' threads have come. */
+void vcpu_meet(void);
+/* True, and the payload has failed, if it has taken too long. */
+bool vcpu_is_overdue(const struct vcpu *cpu);
 
 /* vcpu_event.c: what the soft backend injects at an entry; for the hypervisors. */
 struct vcpu_entry {
@@ -155,17 +195,24 @@ struct vcpu_entry {
     bool nmi_window; /* likewise an NMI */
 };
 bool vcpu_prepare_soft(struct vcpu *cpu, const struct vlapic_poll *duty, struct vcpu_entry *entry);
+/* All but interrupts, which hardware delivers by itself. */
+void vcpu_prepare_core(struct vcpu *cpu, struct vcpu_entry *entry);
 bool vcpu_can_take_interrupt(const struct vcpu *cpu);
 
-/* vm_exit.c, vm_ports.c */
+/* vm_exit.c, vm_ports.c, vm_devices.c */
 void vm_exit(struct vcpu *cpu);
+void vm_give_up(struct vcpu *cpu);
 void vm_port(struct vcpu *cpu);
+void vm_device_out(struct vcpu *cpu, uint32_t value);
+uint32_t vm_device_in(struct vcpu *cpu);
 
 /* vm_access.c: the guest's accesses to its APIC, and the guest as the access decoder sees it. */
 void vm_mmio(struct vcpu *cpu);
 void vm_msr(struct vcpu *cpu);
 void vm_cr8(struct vcpu *cpu);
 extern const struct vlapic_decode_ops vm_guest_ops; /* cookie: struct vcpu */
+/* Carries out the access to a window that exited. */
+void vm_carry_out(struct vcpu *cpu, const struct vlapic_decode_ops *ops);
 size_t vm_fetch(void *cookie, uint8_t *bytes, size_t size, enum vlapic_decode_mode *mode);
 void vcpu_advance(struct vcpu *cpu, uint32_t length);
 

@@ -96,7 +96,7 @@ size_t vm_fetch(void *cookie, uint8_t *bytes, size_t size, enum vlapic_decode_mo
     return size;
 }
 
-void vm_mmio(struct vcpu *cpu)
+void vm_carry_out(struct vcpu *cpu, const struct vlapic_decode_ops *ops)
 {
     uint8_t bytes[VLAPIC_DECODE_MAX_LENGTH];
     enum vlapic_decode_mode mode;
@@ -108,7 +108,7 @@ void vm_mmio(struct vcpu *cpu)
     if (cpu->mmio_page != GUEST_WINDOW && cpu->mmio_page != GUEST_WINDOW_MOVED) {
         status = VLAPIC_DECODE_UNSUPPORTED;
     } else if (status == VLAPIC_DECODE_DONE) {
-        status = vlapic_decode_execute(&insn, &vm_guest_ops, cpu, cpu->exit.address, cpu->exit.write);
+        status = vlapic_decode_execute(&insn, ops, cpu, cpu->exit.address, cpu->exit.write);
     }
     switch (status) {
     case VLAPIC_DECODE_DONE:
@@ -121,6 +121,11 @@ void vm_mmio(struct vcpu *cpu)
                    (unsigned long long)cpu->regs.rip, (unsigned long long)cpu->exit.address, status);
         vm_end(VERDICT_FAIL, 0);
     }
+}
+
+void vm_mmio(struct vcpu *cpu)
+{
+    vm_carry_out(cpu, &vm_guest_ops);
 }
 
 void vm_msr(struct vcpu *cpu)

@@ -9,12 +9,22 @@ void vcpu_advance(struct vcpu *cpu, uint32_t length)
     cpu->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
 }
 
-static void give_up(struct vcpu *cpu)
+void vm_give_up(struct vcpu *cpu)
 {
     host_print("FAIL %s: vCPU %u at %llx: exit reason %u, qualification %llx, address %llx\n", vm.payload->name,
                cpu->index, (unsigned long long)cpu->regs.rip, cpu->exit.reason,
                (unsigned long long)cpu->exit.qualification, (unsigned long long)cpu->exit.address);
     vm_end(VERDICT_FAIL, 0);
+}
+
+/* What the mode does about an exit that not every mode asks for. */
+static void carry_out(struct vcpu *cpu, void (*action)(struct vcpu *cpu))
+{
+    if (action == NULL) {
+        vm_give_up(cpu);
+    } else {
+        action(cpu);
+    }
 }
 
 void vm_exit(struct vcpu *cpu)
@@ -36,18 +46,21 @@ void vm_exit(struct vcpu *cpu)
         cpu->halted = true;
         break;
     case GUEST_EXIT_MMIO:
-        vm_mmio(cpu);
+        carry_out(cpu, vm_mode->mmio);
         break;
     case GUEST_EXIT_MSR:
-        vm_msr(cpu);
+        carry_out(cpu, vm_mode->msr);
         break;
     case GUEST_EXIT_CR8:
-        vm_cr8(cpu);
+        carry_out(cpu, vm_mode->cr8);
+        break;
+    case GUEST_EXIT_INIT:
+        carry_out(cpu, vm_mode->init);
         break;
     case GUEST_EXIT_INTERRUPT: /* dispatched already */
     case GUEST_EXIT_WINDOW:    /* the next entry injects */
         break;
     default:
-        give_up(cpu);
+        vm_give_up(cpu);
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The guest's I/O ports: contract.h says what they do. */
+/* The guest's I/O ports: contract.h says what they do. Those of devices are in vm_devices.c. */
 #include "hv.h"
 #include "vm.h"
 
@@ -14,39 +14,18 @@ static void console(struct vcpu *cpu, char character)
     cpu->line_length = 0;
 }
 
-static void line(uint32_t value)
+/* Where there are no devices, no payload that asks for them was to be started. NULL: a read. */
+static uint32_t device(struct vcpu *cpu, const uint32_t *value)
 {
-    struct vm_line *entry = &vm.lines[value & 0xFF];
-    bool asserted = (value & GUEST_LINE_ASSERT) != 0;
-    struct vlapic_message message = { .delivery = VLAPIC_DELIVERY_FIXED, .vector = (uint8_t)value, .level = true };
-
-    if (asserted) {
-        entry->apic_id = message.destination = value >> 8 & 0xFF;
+    if (vm_mode->out == NULL) {
+        vm_give_up(cpu);
+        return UINT32_MAX;
     }
-    if (!__atomic_exchange_n(&entry->asserted, asserted, __ATOMIC_ACQ_REL) && asserted) {
-        vlapic_vm_deliver(vm.apics, &message);
+    if (value == NULL) {
+        return vm_mode->in(cpu);
     }
-}
-
-static void snapshot(struct vcpu *cpu)
-{
-    uint8_t bytes[VLAPIC_SNAPSHOT_MAX];
-    size_t length;
-
-    if (hv->before_snapshot != NULL) {
-        hv->before_snapshot(cpu);
-    }
-    HOST_MUST(vlapic_snapshot_export_cpu(cpu->apic, bytes, sizeof(bytes), &length) == VLAPIC_OK);
-    vlapic_cpu_reset(cpu->apic);
-    HOST_MUST(vlapic_snapshot_import_cpu(cpu->apic, bytes, length, VLAPIC_TIME_RAN, NULL) == VLAPIC_OK);
-    if (hv->after_snapshot != NULL) {
-        hv->after_snapshot(cpu);
-    }
-}
-
-static struct vcpu *other(uint32_t value)
-{
-    return vm.cpus[(value & 0xFF) % vm.cpu_count];
+    vm_mode->out(cpu, *value);
+    return 0;
 }
 
 static void out(struct vcpu *cpu, uint32_t value)
@@ -58,49 +37,11 @@ static void out(struct vcpu *cpu, uint32_t value)
     case GUEST_PORT_VERDICT:
         vm_end(value == 0 ? VERDICT_PASS : VERDICT_FAIL, value);
         break;
-    case GUEST_PORT_LINE:
-        cpu->line_asked = (uint8_t)value;
-        line(value);
-        break;
-    case GUEST_PORT_MSI_ADDRESS:
-        cpu->msi_address = value;
-        break;
-    case GUEST_PORT_MSI_DATA:
-        vlapic_vm_msi(vm.apics, cpu->msi_address, value, &cpu->msi_accepted);
-        break;
-    case GUEST_PORT_NMI:
-        __atomic_store_n(&other(value)->kicked_nmi, true, __ATOMIC_RELEASE);
-        vm_kick(other(value));
-        break;
-    case GUEST_PORT_LINT:
-        vlapic_cpu_lint(other(value)->apic, value >> 8 & 0xFF, (value >> 16 & 1) != 0);
-        break;
-    case GUEST_PORT_LVT_EVENT:
-        vlapic_cpu_lvt_event(other(value)->apic, (enum vlapic_lvt)(value >> 8 & 0xFF));
-        break;
     case GUEST_PORT_EXITS:
         cpu->exits_asked = value;
         break;
-    case GUEST_PORT_KICK:
-        for (uint32_t count = value >> 8; count > 0; count--) {
-            vm_kick(other(value));
-        }
-        break;
-    case GUEST_PORT_SNAPSHOT:
-        snapshot(cpu);
-        break;
-    case GUEST_PORT_INHIBIT:
-        hv->inhibit(value != 0);
-        break;
-    case GUEST_PORT_MOVE:
-        __atomic_store_n(&vm.move_wanted, 1, __ATOMIC_RELEASE);
-        vm_kick(other(cpu->index + 1));
-        break;
-    case GUEST_PORT_POST:
-        vlapic_cpu_post(other(value >> 8)->apic, (uint8_t)value, (value >> 16 & 1) != 0);
-        break;
     default:
-        break;
+        device(cpu, &value);
     }
 }
 
@@ -111,7 +52,7 @@ static uint32_t exits(const struct vcpu *cpu)
     if (cpu->exits_asked < GUEST_EXIT_KINDS) {
         return cpu->exits[cpu->exits_asked];
     }
-    for (uint32_t kind = GUEST_EXIT_MMIO; kind < GUEST_EXIT_KINDS; kind++) {
+    for (uint32_t kind = GUEST_EXIT_MMIO; kind <= GUEST_EXIT_TPR; kind++) {
         sum += cpu->exits[kind];
     }
     return sum;
@@ -121,22 +62,18 @@ static uint32_t in(struct vcpu *cpu)
 {
     switch (cpu->exit.port) {
     case GUEST_PORT_CLOCK:
-        cpu->clock_latch = vm_clock();
+        cpu->clock_latch = vm_mode->clock();
         return (uint32_t)cpu->clock_latch;
     case GUEST_PORT_CLOCK_HIGH:
         return (uint32_t)(cpu->clock_latch >> 32);
     case GUEST_PORT_PATIENCE:
         return (uint32_t)(vm.patience < UINT32_MAX ? vm.patience : UINT32_MAX - 1);
-    case GUEST_PORT_LINE:
-        return __atomic_load_n(&vm.lines[cpu->line_asked].eois, __ATOMIC_ACQUIRE);
-    case GUEST_PORT_MSI_DATA:
-        return cpu->msi_accepted;
     case GUEST_PORT_EXITS:
         return exits(cpu);
     case GUEST_PORT_FREE:
         return hv->free(cpu);
     default:
-        return UINT32_MAX;
+        return device(cpu, NULL);
     }
 }
 
