@@ -24,6 +24,9 @@
 #define HOST_VECTOR_NOTIFY 0xF2u /* posted interrupts, to a CPU in the host: nothing to do */
 #define HOST_VECTOR_WAKEUP 0xF3u /* posted interrupts, to a sleeping vCPU: ends the sleep, as any interrupt does */
 #define HOST_VECTOR_SPURIOUS 0xFFu
+#define HOST_VECTOR_DRAIN 0x100u /* one of host_drain(): any vector */
+
+#define HOST_NMI 16 /* offset of host_cpu.nmi */
 
 struct vcpu;
 
@@ -32,6 +35,7 @@ struct host_cpu {
     struct host_cpu *self;
     uint32_t index;
     uint32_t apic_id;
+    uint32_t nmi; /* one has come since whoever waits for it wrote 0; atomic. At HOST_NMI: assembly reads it */
     uint64_t gdt[5];
     uint8_t tss[104];
     void *hv_page;     /* the hypervisor's: VMXON region, host save area */
@@ -140,17 +144,35 @@ void host_ap_main(void);
 /* Runs \p task on another CPU; that of before must have ended. */
 void host_run_on(struct host_cpu *cpu, void (*task)(struct host_cpu *cpu));
 bool host_is_idle(struct host_cpu *cpu);
-/* Called from the vectors, and for the vector of an exit that acknowledged it. */
-void host_interrupt(uint64_t vector, uint64_t error, uint64_t rip);
+/* Called from the vectors, and for the vector of an exit that acknowledged it, without `rip`. What it leaves in `rip` is where to go on. */
+void host_interrupt(uint64_t vector, uint64_t error, uint64_t *rip);
 /* What the VMM does in the timer's interrupt. */
 extern void (*host_timer_hook)(struct host_cpu *cpu);
 
-/* host_lapic.c: the physical local APIC, in xAPIC mode always, for Bochs cannot go back from x2APIC mode. */
+/*
+ * host_nmi.c: NMIs, as the one kick that finds a CPU with interrupts off, or in a guest that has the interrupts for itself. An NMI sets
+ * host_cpu.nmi. That would come too late if whoever has just looked there then went to sleep or into a guest: such code lies in a range (RANGE in
+ * host_nmi.S), from its look to its last instruction, and an NMI in a range sends it out of there.
+ */
+extern void (*host_nmi_hook)(struct host_cpu *cpu);
+void host_take_nmi(struct host_cpu *cpu, uint64_t *rip);
+/* Returns at an NMI, or at once if there was one. Interrupts are off and stay off. */
+void host_sleep_until_nmi(void);
+/* Interrupts that have been accepted by this CPU's APIC are taken here, and lead to nothing. The APIC is software-enabled, TPR 0. */
+void host_drain(void);
+
+/* host_lapic.c: the physical local APIC, in the mode that it is in. The VMM by itself leaves it in xAPIC mode, for Bochs cannot go back from
+ * x2APIC mode. */
+bool host_lapic_is_x2apic(void);
+uint32_t host_lapic_read(uint32_t offset);
+void host_lapic_write(uint32_t offset, uint32_t value);
 void host_lapic_start(void);
 uint32_t host_lapic_id(void);
 void host_lapic_eoi(void);
 void host_lapic_send(uint32_t apic_id, uint32_t icr_low);
 void host_lapic_calibrate(void);
+/* Input clocks of the APIC's timer, from the TSC: not slower than the timer itself. */
+uint64_t host_lapic_clock(void);
 /* Interrupts this CPU so many TSC ticks from now, at least 1. */
 void host_lapic_timer(uint64_t tsc_ticks);
 

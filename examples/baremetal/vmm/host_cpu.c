@@ -125,13 +125,17 @@ bool host_is_idle(struct host_cpu *cpu)
     return __atomic_load_n(&cpu->task, __ATOMIC_ACQUIRE) == NULL;
 }
 
-void host_interrupt(uint64_t vector, uint64_t error, uint64_t rip)
+void host_interrupt(uint64_t vector, uint64_t error, uint64_t *rip)
 {
     struct host_cpu *cpu = this_cpu();
 
+    if (vector == 2) {
+        host_take_nmi(cpu, rip);
+        return;
+    }
     if (vector < 32) {
         host_print("exception %u, error %x, at %llx on CPU %u\n", (unsigned)vector, (unsigned)error,
-                   (unsigned long long)rip, cpu->index);
+                   (unsigned long long)*rip, cpu->index);
         host_panic(__FILE__, __LINE__, "exception in the VMM");
     }
     if (vector == HOST_VECTOR_SPURIOUS) {

@@ -8,6 +8,7 @@
 struct hv {
     const char *name;
     const char *default_backend;
+    enum vlapic_vendor vendor;
     /* TSC ticks after which what a guest waits for is lost, on the machines and emulators that have it. */
     uint64_t patience;
     /* The clock of the guest's timer is the TSC, divided by 2 to the power of this. */
@@ -35,9 +36,11 @@ struct hv {
      * This is where the APIC's backend comes in: between the poll and the entry (announce, inject or set up), and between
      * the exit and everything else (end the announcement, take from hardware what is its).
      */
-    bool (*run)(struct vcpu *cpu, const struct vlapic_poll *duty);
+    bool (*run)(struct vcpu *cpu, const struct vlapic_poll *duty); /* thin mode: NULL */
     /* GUEST_FREE_* bits as they stand. */
     uint32_t (*free)(struct vcpu *cpu);
+    /* Thin mode: reads of a page of the windows go to the physical APIC, writes exit. Or everything exits. Loaded. */
+    void (*show_window)(struct vcpu *cpu, uint64_t window, bool shown);
     /* Withdraws acceleration, or gives it back. */
     void (*inhibit)(bool on);
     /* Before and after an in-place restore of the APIC: what is in flight goes with the core's state. NULL: nothing to do. */

@@ -67,6 +67,7 @@
 #define CODE_WRITE_CR8 0x18u
 #define CODE_DB 0x41u
 #define CODE_INTR 0x60u
+#define CODE_NMI 0x61u
 #define CODE_VINTR 0x64u
 #define CODE_IRET 0x74u
 #define CODE_HLT 0x78u
@@ -91,7 +92,7 @@ struct hv_svm_vcpu {
     bool flush;       /* the TLB, at the next entry */
     bool step;        /* the next entry executes one instruction */
 
-    /* Of the driver for `soft`: NMIs are blocked from the injection to the end of an IRET. SHADOW_NMI says so. */
+    /* Of hv_svm_nmi.c: NMIs are blocked from the injection to the end of an IRET. SHADOW_NMI says so. */
     bool iret_is_next; /* it was intercepted, and the next entry executes it */
     uint64_t iret_rip;
 
@@ -129,12 +130,14 @@ static inline void vmcb_set32(struct vcpu *cpu, uint32_t offset, uint32_t value,
 
 /* The APIC's part, for one backend. */
 struct hv_svm_driver {
-    const char *name; /* of the option `backend=` */
-    const struct vlapic_backend *backend;
+    const char *name;                     /* of the option `backend=` */
+    const struct vlapic_backend *backend; /* NULL: for thin mode */
     /* Settings for vlapic_vm_config.backend_config, made for each VM. NULL: none. */
     const void *(*config)(void);
     /* Bits of VMCB_CR_INTERCEPTS in a new VMCB. */
     uint32_t cr_intercepts;
+    /* The VMCB has been filled, and has what the soft driver wants; called once a vCPU. NULL: that will do. */
+    void (*filled)(struct vcpu *cpu);
     /*
      * After the poll, before the entry: announces the entry and writes what the APIC's state asks for. GIF is clear. cpu->regs and cpu->shadow
      * are written to the VMCB afterwards. False: nothing was announced, poll again.
@@ -150,7 +153,7 @@ struct hv_svm_driver {
     void (*before_snapshot)(struct vcpu *cpu);
     void (*after_snapshot)(struct vcpu *cpu);
 };
-extern const struct hv_svm_driver hv_svm_soft_driver, hv_svm_backend_driver;
+extern const struct hv_svm_driver hv_svm_soft_driver, hv_svm_backend_driver, hv_svm_thin_driver;
 extern const struct hv_svm_driver *hv_svm_driver;
 
 /* hv_svm_cpu.c: where VMSAVE has put this CPU's part of the state that VMRUN leaves alone. */
@@ -161,6 +164,8 @@ void hv_svm_create(struct vcpu *cpu);
 void hv_svm_reset(struct vcpu *cpu);
 void hv_svm_load(struct vcpu *cpu);
 void hv_svm_put(struct vcpu *cpu);
+/* Reads of the page go to the machine's page at the same address, writes exit; or everything exits. */
+void hv_svm_show_window(struct vcpu *cpu, uint64_t window, bool shown);
 
 /* hv_svm_run.c, hv_svm_enter.S */
 /* Injects at the next entry, or, with EVENT_NONE, nothing. Exceptions: #GP(0) alone. */
@@ -168,6 +173,13 @@ void hv_svm_inject(struct vcpu *cpu, const struct vcpu_event *event);
 bool hv_svm_run(struct vcpu *cpu, const struct vlapic_poll *duty);
 /* RAX, RSP, RIP and RFLAGS of the guest are in the VMCB. `host` is hv_svm_host_state(). GIF and IF are clear before and after. */
 void hv_svm_enter(struct vcpu_regs *regs, void *vmcb, void *host);
+
+/* hv_svm_nmi.c: for drivers that inject by vcpu_event.c; at an entry, and at an exit. */
+void hv_svm_set_intercept(struct vcpu *cpu, uint32_t intercept, bool on);
+void hv_svm_prepare_nmi(struct vcpu *cpu, const struct vcpu_entry *entry);
+void hv_svm_look_for_iret(struct vcpu *cpu);
+/* Into cpu->in_flight, what the exit interrupted on its way. */
+void hv_svm_keep_interrupted(struct vcpu *cpu);
 
 /* hv_svm_exit.c: cpu->exit. */
 void hv_svm_decode(struct vcpu *cpu);

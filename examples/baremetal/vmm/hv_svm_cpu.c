@@ -18,7 +18,8 @@
 struct hv_svm_capabilities hv_svm_can;
 const struct hv_svm_driver *hv_svm_driver;
 
-static const struct hv_svm_driver *const drivers[] = { &hv_svm_soft_driver, &hv_svm_backend_driver };
+static const struct hv_svm_driver *const drivers[] = { &hv_svm_soft_driver, &hv_svm_backend_driver,
+                                                       &hv_svm_thin_driver };
 static uint8_t host_states[HOST_CPUS][PAGE_BYTES] __attribute__((aligned(4096)));
 
 void *hv_svm_host_state(void)
@@ -108,6 +109,7 @@ static void after_snapshot(struct vcpu *cpu)
 const struct hv hv_svm = {
     .name = "svm",
     .default_backend = "svm",
+    .vendor = VLAPIC_VENDOR_AMD,
     .patience = 4000000000, /* 1 or 2 s, for emulators whose CPUs are threads of a busy machine */
     .clock_shift = 5,       /* a period of 10000 clocks is longer than an emulator takes for an interrupt */
     .supported = supported,
@@ -119,6 +121,7 @@ const struct hv hv_svm = {
     .put = hv_svm_put,
     .run = hv_svm_run,
     .free = free_of_exits,
+    .show_window = hv_svm_show_window,
     .inhibit = inhibit,
     .before_snapshot = before_snapshot,
     .after_snapshot = after_snapshot,

@@ -54,6 +54,7 @@ void hv_svm_decode(struct vcpu *cpu)
         decode_cr8(cpu);
         break;
     case CODE_INTR:
+    case CODE_NMI: /* still pending: the host takes it when GIF is set */
         exit->kind = GUEST_EXIT_INTERRUPT;
         break;
     case CODE_DB: /* these three come if they were asked for: the guest can take more than before */

@@ -18,7 +18,7 @@ void hv_svm_work_round(struct vcpu *cpu)
 {
     bool window = (vmcb_get(cpu, VMCB_INTERRUPT_CONTROL) & CONTROL_V_IRQ) != 0;
 
-    if (!hv_svm_can.tcg) {
+    if (!hv_svm_can.tcg || hv_svm_driver->backend == NULL) { /* in thin mode CR8 is the guest's, whatever comes of it */
         return;
     }
     if (window || tries_reserved_bits()) {

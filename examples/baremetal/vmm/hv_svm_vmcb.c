@@ -13,6 +13,9 @@
 /* Present, writable, user: the processor walks these tables as a user would. */
 static const struct page_format nested_pages = { 7, 7 };
 
+/* Not writable, uncached. */
+static const struct page_format nested_device_pages = { 7, 5 | 1 << 4 };
+
 static uint8_t io_map[IO_MAP_BYTES] __attribute__((aligned(4096)));
 
 static uint64_t physical(const void *pointer)
@@ -54,6 +57,21 @@ void hv_svm_create(struct vcpu *cpu)
         pages_map(v->nested, &nested_pages, new_table, cpu, address, address);
     }
     write_controls(cpu);
+    if (hv_svm_driver->filled != NULL) {
+        hv_svm_driver->filled(cpu);
+    }
+}
+
+void hv_svm_show_window(struct vcpu *cpu, uint64_t window, bool shown)
+{
+    struct hv_svm_vcpu *v = hv_svm_of(cpu);
+
+    if (shown) {
+        pages_map(v->nested, &nested_device_pages, new_table, cpu, window, window);
+    } else {
+        pages_unmap(v->nested, window);
+    }
+    v->flush = true;
 }
 
 /* It may be another CPU than the last time, which may remember what its ASID meant then; the VMCB's copies are the other CPU's. */

@@ -95,6 +95,7 @@ enum vmcs_field {
 /* Exit reasons. */
 #define REASON_EXCEPTION 0u
 #define REASON_INTERRUPT 1u
+#define REASON_INIT 3u
 #define REASON_WINDOW 7u
 #define REASON_NMI_WINDOW 8u
 #define REASON_HLT 12u
@@ -111,6 +112,7 @@ enum vmcs_field {
 
 #define INFORMATION_VALID (1u << 31)
 #define INFORMATION_ERROR_CODE (1u << 11)
+#define INFORMATION_NMI (INFORMATION_VALID | 2u << 8 | 2u)
 
 /* What the processor can do; asked once. */
 struct hv_vmx_capabilities {
@@ -141,8 +143,8 @@ static inline struct hv_vmx_vcpu *hv_vmx_of(struct vcpu *cpu)
 
 /* The APIC's part, for one backend. */
 struct hv_vmx_driver {
-    const char *name; /* of the option `backend=` */
-    const struct vlapic_backend *backend;
+    const char *name;                     /* of the option `backend=` */
+    const struct vlapic_backend *backend; /* NULL: for thin mode */
     /* Settings for vlapic_vm_config.backend_config, made for each VM. NULL: none. */
     const void *(*config)(void);
     /* The VMCS has been filled, is current, and has what the soft driver wants; called once a vCPU, before its first entry. NULL: that will do. */
@@ -162,7 +164,7 @@ struct hv_vmx_driver {
     void (*before_snapshot)(struct vcpu *cpu);
     void (*after_snapshot)(struct vcpu *cpu);
 };
-extern const struct hv_vmx_driver hv_vmx_soft_driver, hv_vmx_apicv_driver;
+extern const struct hv_vmx_driver hv_vmx_soft_driver, hv_vmx_apicv_driver, hv_vmx_thin_driver;
 extern const struct hv_vmx_driver *hv_vmx_driver;
 
 /* hv_vmx_vmcs.c */
@@ -191,6 +193,9 @@ void hv_vmx_put(struct vcpu *cpu);
 /* Where accesses to a page of the windows go: to the page \p to, or, with 0, nowhere: they exit. */
 void hv_vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to);
 
+/* Reads of the page go to the machine's page at the same address, writes exit; or everything exits. */
+void hv_vmx_show_window(struct vcpu *cpu, uint64_t window, bool shown);
+
 /* What was cached of guest-physical translations is void. */
 void hv_vmx_flush(struct vcpu *cpu);
 
@@ -198,7 +203,9 @@ void hv_vmx_flush(struct vcpu *cpu);
 /* Injects at the next entry, or, with EVENT_NONE, nothing. Exceptions: #GP(0) alone. */
 void hv_vmx_inject(const struct vcpu_event *event);
 bool hv_vmx_run(struct vcpu *cpu, const struct vlapic_poll *duty);
-/* Returns 0 after an exit, 1 if the instruction failed. */
+/* Into cpu->in_flight, what the exit interrupted on its way. */
+void hv_vmx_keep_interrupted(struct vcpu *cpu);
+/* Returns 0 after an exit, 1 if the instruction failed, 2 if there was an NMI since host_cpu.nmi was cleared: nothing ran. */
 uint32_t hv_vmx_enter(struct vcpu_regs *regs, bool launched);
 
 /* hv_vmx_log.c: true if the exit is to be logged, too. */

@@ -17,7 +17,7 @@
 struct hv_vmx_capabilities hv_vmx_can;
 const struct hv_vmx_driver *hv_vmx_driver;
 
-static const struct hv_vmx_driver *const drivers[] = { &hv_vmx_soft_driver, &hv_vmx_apicv_driver };
+static const struct hv_vmx_driver *const drivers[] = { &hv_vmx_soft_driver, &hv_vmx_apicv_driver, &hv_vmx_thin_driver };
 
 static bool supported(void)
 {
@@ -113,6 +113,7 @@ static void after_snapshot(struct vcpu *cpu)
 const struct hv hv_vmx = {
     .name = "vmx",
     .default_backend = "soft",
+    .vendor = VLAPIC_VENDOR_INTEL,
     .patience = 30000000, /* instructions, in Bochs */
     .supported = supported,
     .backend = backend,
@@ -123,6 +124,7 @@ const struct hv hv_vmx = {
     .put = hv_vmx_put,
     .run = hv_vmx_run,
     .free = free_of_exits,
+    .show_window = hv_vmx_show_window,
     .inhibit = inhibit,
     .before_snapshot = before_snapshot,
     .after_snapshot = after_snapshot,

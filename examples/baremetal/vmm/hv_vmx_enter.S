@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Into the guest and back. RDI: struct vcpu_regs; RSP, RIP and RFLAGS of the guest are in the VMCS. */
+#include "host_range.inc"
+
 #define HOST_RSP 0x6C14
 #define HOST_RIP 0x6C16
 
@@ -18,6 +20,9 @@ hv_vmx_enter:
     lea guest_exit(%rip), %rcx
     mov $HOST_RIP, %eax
     vmwrite %rcx, %rax
+commit:
+    cmpl $0, %gs:HOST_NMI
+    jne aborted
     test %sil, %sil             /* the loads below keep the flags */
     mov 0x00(%rdi), %rax
     mov 0x08(%rdi), %rcx
@@ -42,6 +47,11 @@ hv_vmx_enter:
 failed:
     mov $1, %eax
     jmp out
+
+aborted:
+    mov $2, %eax
+    jmp out
+RANGE commit, failed, aborted
 
 guest_exit:
     push %rdi

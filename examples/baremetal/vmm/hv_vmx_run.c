@@ -18,6 +18,18 @@ void hv_vmx_inject(const struct vcpu_event *event)
     vmwrite(VMCS_ENTRY_INFORMATION, information);
 }
 
+void hv_vmx_keep_interrupted(struct vcpu *cpu)
+{
+    uint32_t vectoring = (uint32_t)vmread(VMCS_VECTORING);
+
+    if ((vectoring & INFORMATION_VALID) != 0) {
+        cpu->in_flight = (struct vcpu_event){ (enum event_type)(vectoring >> 8 & 7), (uint8_t)vectoring };
+        if (cpu->in_flight.type == EVENT_NMI) { /* it has begun to block others, and will do so again */
+            cpu->shadow &= ~SHADOW_NMI;
+        }
+    }
+}
+
 static void decode_io(struct vcpu_exit *exit)
 {
     exit->kind = GUEST_EXIT_IO;
@@ -55,6 +67,10 @@ static void decode(struct vcpu_exit *exit)
     exit->length = (uint32_t)vmread(VMCS_EXIT_LENGTH);
     switch (exit->reason) {
     case REASON_EXCEPTION:
+        if ((uint32_t)vmread(VMCS_EXIT_INFORMATION) == INFORMATION_NMI) {
+            exit->kind = GUEST_EXIT_INTERRUPT;
+            exit->nmi = true;
+        }
         if ((vmread(VMCS_EXIT_INFORMATION) & ~(uint64_t)INFORMATION_ERROR_CODE) == PAGE_FAULT_INFORMATION) {
             decode_memory(exit);
         }
@@ -62,6 +78,9 @@ static void decode(struct vcpu_exit *exit)
     case REASON_INTERRUPT:
     case REASON_PREEMPTION:
         exit->kind = GUEST_EXIT_INTERRUPT;
+        break;
+    case REASON_INIT:
+        exit->kind = GUEST_EXIT_INIT;
         break;
     case REASON_WINDOW:
     case REASON_NMI_WINDOW:
@@ -101,10 +120,22 @@ static void decode(struct vcpu_exit *exit)
     }
 }
 
-static void enter(struct vcpu *cpu)
+/* What the entry would have injected is the next one's first. */
+static void take_back(struct vcpu *cpu)
+{
+    uint32_t information = (uint32_t)vmread(VMCS_ENTRY_INFORMATION);
+
+    if ((information & INFORMATION_VALID) != 0) {
+        cpu->in_flight = (struct vcpu_event){ (enum event_type)(information >> 8 & 7), (uint8_t)information };
+    }
+}
+
+/* False if an NMI came first. */
+static bool enter(struct vcpu *cpu)
 {
     struct hv_vmx_vcpu *v = hv_vmx_of(cpu);
     bool logs = hv_vmx_log_before(cpu);
+    uint32_t result;
 
     vmwrite(VMCS_GUEST_RIP, cpu->regs.rip);
     vmwrite(VMCS_GUEST_RSP, cpu->regs.general[REG_RSP]);
@@ -113,7 +144,12 @@ static void enter(struct vcpu *cpu)
     if (hv_vmx_can.preemption_timer) {
         vmwrite(VMCS_PREEMPTION_TIMER, vm_watchdog() >> hv_vmx_can.preemption_shift);
     }
-    if (hv_vmx_enter(&cpu->regs, v->launched) != 0) {
+    result = hv_vmx_enter(&cpu->regs, v->launched);
+    if (result == 2) {
+        take_back(cpu);
+        return false;
+    }
+    if (result != 0) {
         host_print("VM entry failed: error %u\n", (unsigned)vmread(VMCS_INSTRUCTION_ERROR));
         host_panic(__FILE__, __LINE__, "VM entry");
     }
@@ -125,20 +161,22 @@ static void enter(struct vcpu *cpu)
     cpu->regs.general[REG_RSP] = vmread(VMCS_GUEST_RSP);
     cpu->regs.rflags = vmread(VMCS_GUEST_RFLAGS);
     cpu->shadow = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
+    return true;
 }
 
 /* The three lines with `hv_vmx_driver` and hv_vmx_enter() are where a backend sits. */
 bool hv_vmx_run(struct vcpu *cpu, const struct vlapic_poll *duty)
 {
-    if (!hv_vmx_driver->prepare(cpu, duty)) {
+    if (!hv_vmx_driver->prepare(cpu, duty) || !enter(cpu)) {
         return false;
     }
-    enter(cpu);
     memset(&cpu->exit, 0, sizeof(cpu->exit));
     decode(&cpu->exit);
     hv_vmx_driver->finish(cpu);
     if (cpu->exit.reason == REASON_INTERRUPT) {
-        host_interrupt(vmread(VMCS_EXIT_INFORMATION) & 0xFF, 0, 0);
+        host_interrupt(vmread(VMCS_EXIT_INFORMATION) & 0xFF, 0, NULL);
+    } else if (cpu->exit.nmi) { /* its handler's IRET lets the next one in */
+        __asm__ volatile("int $2" : : : "memory");
     }
     return true;
 }

@@ -20,15 +20,8 @@ static bool prepare(struct vcpu *cpu, const struct vlapic_poll *duty)
 
 static void finish(struct vcpu *cpu)
 {
-    uint32_t vectoring = (uint32_t)vmread(VMCS_VECTORING);
-
     vlapic_cpu_exit(cpu->apic);
-    if ((vectoring & INFORMATION_VALID) != 0) {
-        cpu->in_flight = (struct vcpu_event){ (enum event_type)(vectoring >> 8 & 7), (uint8_t)vectoring };
-        if (cpu->in_flight.type == EVENT_NMI) { /* it has begun to block others, and will do so again */
-            cpu->shadow &= ~SHADOW_NMI;
-        }
-    }
+    hv_vmx_keep_interrupted(cpu);
 }
 
 const struct hv_vmx_driver hv_vmx_soft_driver = {

@@ -12,6 +12,10 @@
 /* Read, write, execute; the leaf is write-back. */
 static const struct page_format ept_pages = { 7, 7 | 6 << 3 };
 
+/* Read, uncached. */
+static const struct page_format ept_device_pages = { 7, 1 };
+static const struct page_format guest_device_pages = { 3, 1 | 1 << 4 };
+
 static uint64_t *new_ept_table(struct vcpu *cpu)
 {
     (void)cpu;
@@ -195,16 +199,39 @@ void hv_vmx_flush(struct vcpu *cpu)
     }
 }
 
-void hv_vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to)
+static void map(struct vcpu *cpu, uint64_t guest_physical, uint64_t to, const struct page_format *ept_format,
+                const struct page_format *guest_format)
 {
     const struct hv_vmx_vcpu *v = hv_vmx_of(cpu);
-    uint64_t *root = v->ept != NULL ? v->ept : cpu->tables;
 
-    if (to == 0) {
-        pages_unmap(root, guest_physical);
+    if (v->ept != NULL) {
+        pages_map(v->ept, ept_format, new_ept_table, cpu, guest_physical, to);
     } else {
-        pages_map(root, v->ept != NULL ? &ept_pages : &vm_guest_pages, v->ept != NULL ? new_ept_table : vcpu_new_table,
-                  cpu, guest_physical, to);
+        pages_map(cpu->tables, guest_format, vcpu_new_table, cpu, guest_physical, to);
     }
     hv_vmx_flush(cpu);
+}
+
+static void unmap(struct vcpu *cpu, uint64_t guest_physical)
+{
+    pages_unmap(hv_vmx_of(cpu)->ept != NULL ? hv_vmx_of(cpu)->ept : cpu->tables, guest_physical);
+    hv_vmx_flush(cpu);
+}
+
+void hv_vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to)
+{
+    if (to == 0) {
+        unmap(cpu, guest_physical);
+    } else {
+        map(cpu, guest_physical, to, &ept_pages, &vm_guest_pages);
+    }
+}
+
+void hv_vmx_show_window(struct vcpu *cpu, uint64_t window, bool shown)
+{
+    if (shown) {
+        map(cpu, window, window, &ept_device_pages, &guest_device_pages);
+    } else {
+        unmap(cpu, window);
+    }
 }

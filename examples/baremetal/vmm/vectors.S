@@ -15,6 +15,11 @@ vector = 0
     vector = vector + 1
 .endr
 
+/* Any vector, on its way to nowhere: host_drain(). */
+.global host_drain_vector
+host_drain_vector:
+    push $0
+    push $0x100
 common:
     push %rax
     push %rcx
@@ -27,7 +32,7 @@ common:
     push %r11
     mov 72(%rsp), %rdi          /* vector */
     mov 80(%rsp), %rsi          /* error code */
-    mov 88(%rsp), %rdx          /* RIP */
+    lea 88(%rsp), %rdx          /* RIP */
     cld
     call host_interrupt
     pop %r11
