@@ -68,8 +68,8 @@ int main(int argc, char **argv)
         const char *obstacle = argc > 2 ? NULL : obstacle_of(payload);
         enum result results[VM_CPUS] = { 0 };
 
-        if (argc > 2 && strcmp(argv[2], payload->name) != 0) {
-            continue;
+        if ((argc > 2 && strcmp(argv[2], payload->name) != 0) || (payload->needs & GUEST_NEEDS_PHYSICAL) != 0) {
+            continue; /* not named; or about the machine's own APICs */
         }
         for (uint32_t cpus = payload->cpus; cpus <= VM_CPUS; cpus++) {
             results[cpus - 1] = obstacle != NULL ? RESULT_SKIP : run(payload, i, cpus);

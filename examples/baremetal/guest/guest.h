@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <vlapic/registers.h>
 
-#define GUEST_CPUS 2
+#define GUEST_CPUS 4
 #define SPURIOUS 0xDF /* SVR's vector: one with the low bits set, and no payload's */
 #define LOG_ENTRIES 64
 
@@ -187,5 +187,10 @@ void ap_start(void);
 void ap_run(void (*task)(void)); /* returns at once */
 void ap_join(void);              /* waits until it is done */
 void ap_do(void (*task)(void));  /* both */
+
+/* What a vCPU that gets a SIPI does instead; its APIC is as it was found, and interrupts are off. NULL: the above. */
+extern void (*volatile guest_ap_main)(uint8_t sipi_vector);
+/* This vCPU's IDT, and its APIC in that mode and software-enabled. */
+void guest_prepare(bool x2apic);
 
 #endif

@@ -17,6 +17,7 @@ volatile struct guest_cpu guest_cpus[GUEST_CPUS];
 uint32_t guest_features, guest_cpu_count;
 volatile uint8_t guest_sipi_vector;
 uint64_t guest_patience;
+void (*volatile guest_ap_main)(uint8_t sipi_vector);
 
 static const struct guest_payload *payload;
 static struct idt_gate idt[256];
@@ -124,7 +125,7 @@ static void load_idt(void)
     __asm__ volatile("lidt %0" : : "m"(idtr) : "memory");
 }
 
-static void prepare(bool x2apic)
+void guest_prepare(bool x2apic)
 {
     me()->window = GUEST_WINDOW;
     load_idt();
@@ -136,7 +137,10 @@ static void prepare(bool x2apic)
 
 static void ap_loop(uint8_t sipi_vector)
 {
-    prepare(guest_cpus[0].x2apic);
+    if (guest_ap_main != NULL) {
+        guest_ap_main(sipi_vector);
+    }
+    guest_prepare(guest_cpus[0].x2apic);
     guest_sipi_vector = sipi_vector;
     sti();
     ap_is_ready = true;
@@ -187,7 +191,7 @@ void guest_main(uint64_t index, uint64_t number, uint64_t features, uint64_t cpu
         guest_patience = UINT64_MAX;
     }
     payload = &guest_payloads[number];
-    prepare(guest_functions[number].x2apic);
+    guest_prepare(guest_functions[number].x2apic);
     sti();
     guest_functions[number].run();
     cli();

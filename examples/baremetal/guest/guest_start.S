@@ -86,4 +86,4 @@ gdt_register:
 .bss
 .align 4096
 stacks:
-    .skip 2 * STACK_BYTES
+    .skip 4 * STACK_BYTES

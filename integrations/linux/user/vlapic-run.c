@@ -582,7 +582,9 @@ int main(int argc, char **argv)
     }
     do {
         for (uint32_t i = 0; i < header()->payload_count; i++) {
-            if (is_wanted(payloads()[i].name, names)) {
+            bool is_physical = (payloads()[i].needs & GUEST_NEEDS_PHYSICAL) != 0; /* about the machine's own APICs */
+
+            if (is_wanted(payloads()[i].name, names) && !is_physical) {
                 *(run_payload(i) ? &passed : &failed) += 1;
             }
         }

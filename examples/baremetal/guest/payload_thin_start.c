@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* For a guest that has the machine's own APICs: INIT and SIPI, many times, at a vCPU in every state; and at all of them at once. */
+#include "guest.h"
+#include "payloads.h"
+
+#define ROUNDS 60u
+#define IN_SERVICE 0x51
+#define PENDING 0x41
+
+static volatile uint32_t state, starts;
+static volatile bool reached;
+
+static void reach(void)
+{
+    reached = true;
+}
+
+static void spin(void)
+{
+    sti();
+    reach();
+    for (;;) {
+        __asm__ volatile("pause" : : : "memory");
+    }
+}
+
+static void sleep(void)
+{
+    reach();
+    for (;;) {
+        __asm__ volatile("cli; hlt");
+    }
+}
+
+static void sleep_with_interrupts(void)
+{
+    reach();
+    for (;;) {
+        sti_hlt();
+    }
+}
+
+static void stay(uint8_t vector)
+{
+    (void)vector;
+    reach();
+    for (;;) {
+        __asm__ volatile("pause" : : : "memory");
+    }
+}
+
+static void stay_with_one_pending(uint8_t vector)
+{
+    apic_send_self(PENDING);
+    stay(vector);
+}
+
+static void stay_in_nmi(void)
+{
+    me()->handler[2] = stay;
+    apic_send(guest_index() == 1 ? 1 : 0, ICR(NMI) | VLAPIC_ICR_ASSERT);
+    sleep_with_interrupts();
+}
+
+static void stay_in_interrupt(void)
+{
+    me()->handler[IN_SERVICE] = stay_with_one_pending;
+    apic_send_self(IN_SERVICE);
+    sti();
+    for (;;) {
+    }
+}
+
+/* Exits all the time, for the window's writes, or for ICR's. */
+static void send(void)
+{
+    reach();
+    for (;;) {
+        apic_send(7, VLAPIC_ICR_ASSERT | 0x33);
+    }
+}
+
+static void run_timer(void)
+{
+    apic_write(VLAPIC_REG_LVT_TIMER, VLAPIC_LVT_TIMER_PERIODIC | 0xA1);
+    apic_write(VLAPIC_REG_DIVIDE_CONFIG, 0x3);
+    apic_write(VLAPIC_REG_INITIAL_COUNT, 10000);
+    apic_write(VLAPIC_REG_TPR, 0x30);
+    spin();
+}
+
+static void (*const states[])(void) = { spin, sleep,    sleep_with_interrupts, stay_in_nmi, stay_in_interrupt,
+                                        send, run_timer };
+#define STATES (sizeof(states) / sizeof(states[0]))
+
+/* As an INIT leaves an APIC, whatever the vCPU was at. */
+static void check_apic(void)
+{
+    me()->window = GUEST_WINDOW;
+    me()->x2apic = (rdmsr(VLAPIC_MSR_APIC_BASE) & VLAPIC_BASE_EXTD) != 0;
+    CHECK_IS(apic_read(VLAPIC_REG_SVR), 0xFF);
+    CHECK_IS(apic_read(VLAPIC_REG_TPR), 0);
+    CHECK_IS(apic_read(VLAPIC_REG_LVT_TIMER), VLAPIC_LVT_MASKED);
+    CHECK_IS(apic_read(VLAPIC_REG_INITIAL_COUNT), 0);
+    CHECK(apic_is_empty(VLAPIC_REG_ISR));
+    CHECK(apic_is_empty(VLAPIC_REG_IRR));
+}
+
+static void ap_main(uint8_t sipi_vector)
+{
+    check_apic();
+    guest_prepare(guest_cpus[0].x2apic);
+    me()->handler[2] = NULL;
+    me()->handler[IN_SERVICE] = NULL;
+    guest_sipi_vector = sipi_vector;
+    starts++;
+    states[state]();
+}
+
+/* The first SIPI behind an INIT counts; a second one, and one to a vCPU that runs, do not. */
+void payload_thin_start(void)
+{
+    uint8_t vector = 0;
+
+    guest_ap_main = ap_main;
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        vector = (uint8_t)(0x10 + round);
+        state = round % STATES;
+        reached = false;
+        apic_send(1, ICR(INIT) | VLAPIC_ICR_ASSERT);
+        if (round % 3 == 1) {
+            apic_send(1, ICR(INIT) | VLAPIC_ICR_ASSERT | VLAPIC_ICR_LEVEL);
+            apic_send(1, ICR(INIT) | VLAPIC_ICR_LEVEL); /* the de-assert of old: nothing */
+        }
+        for (volatile uint32_t delay = round * 7 % 64; delay > 0; delay--) {
+        }
+        apic_send(1, ICR(SIPI) | VLAPIC_ICR_ASSERT | vector);
+        apic_send(1, ICR(SIPI) | VLAPIC_ICR_ASSERT | 0x99);
+        SPIN(reached);
+        CHECK_IS(guest_sipi_vector, vector);
+        CHECK_IS(starts, round + 1);
+        apic_send(1, ICR(SIPI) | VLAPIC_ICR_ASSERT | 0x98);
+    }
+    /* Stopped: neither a Fixed interrupt nor an NMI brings it back. */
+    apic_send(1, ICR(INIT) | VLAPIC_ICR_ASSERT);
+    apic_send(1, ICR(NMI) | VLAPIC_ICR_ASSERT);
+    apic_send(1, VLAPIC_ICR_ASSERT | 0x34);
+    for (uint32_t i = 0; i < 100; i++) {
+        in32(GUEST_PORT_PATIENCE);
+    }
+    CHECK_IS(starts, ROUNDS);
+    CHECK_IS(guest_sipi_vector, vector);
+    CHECK_IS(guest_cpus[1].count[0x34], 0);
+}
+
+static volatile uint32_t started_with[GUEST_CPUS], started[GUEST_CPUS];
+
+static void one_of_all(uint8_t sipi_vector)
+{
+    check_apic();
+    guest_prepare(guest_cpus[0].x2apic);
+    started_with[guest_index()] = sipi_vector;
+    started[guest_index()]++;
+    sti();
+    for (;;) {
+        __asm__ volatile("pause" : : : "memory");
+    }
+}
+
+/* All others at once, by shorthand and by broadcast; then an interrupt and an NMI for them all. */
+void payload_thin_start_all(void)
+{
+    uint32_t everybody = me()->x2apic ? 0xFFFFFFFF : 0xFF;
+
+    guest_ap_main = one_of_all;
+    for (uint32_t round = 1; round <= 10; round++) {
+        apic_send(0, ICR_OTHERS | ICR(INIT) | VLAPIC_ICR_ASSERT);
+        if (round % 2 == 0) {
+            apic_send(0, ICR_OTHERS | ICR(SIPI) | VLAPIC_ICR_ASSERT | round);
+        } else { /* this vCPU runs, and does not start anew */
+            apic_send(everybody, ICR(SIPI) | VLAPIC_ICR_ASSERT | round);
+        }
+        for (uint32_t i = 1; i < guest_cpu_count; i++) {
+            SPIN(started[i] == round);
+            CHECK_IS(started_with[i], round);
+        }
+        apic_send(0, ICR_OTHERS | VLAPIC_ICR_ASSERT | 0x61);
+        apic_send(0, ICR_OTHERS | ICR(NMI) | VLAPIC_ICR_ASSERT);
+        for (uint32_t i = 1; i < guest_cpu_count; i++) {
+            SPIN(guest_cpus[i].count[0x61] == round && guest_cpus[i].count[2] == round);
+        }
+    }
+    CHECK_IS(me()->count[2] + me()->count[0x61], 0);
+    CHECK_IS(started[0], 0);
+}
