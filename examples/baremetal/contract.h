@@ -38,6 +38,10 @@
     (1u << 4) /* the ports of devices do something: all from GUEST_PORT_LINE on but EXITS and FREE */
 #define GUEST_FEATURE_PHYSICAL (1u << 5) /* the local APICs are the machine's own, and HLT makes no exit */
 
+#define GUEST_FEATURE_INIT (1u << 6) /* GUEST_PORT_INIT does something */
+#define GUEST_FEATURE_ICR_TRAP                                                                                         \
+    (1u << 7) /* with GUEST_FEATURE_PHYSICAL: whenever ICR is written, the VMM keeps INIT, SIPI and NMI */
+
 /* Needs of a payload: bits of guest_payload.needs. The same positions as the features; the VMM does not start a payload that needs more. */
 #define GUEST_NEEDS_X2APIC GUEST_FEATURE_X2APIC
 #define GUEST_NEEDS_DEADLINE GUEST_FEATURE_DEADLINE
@@ -45,6 +49,8 @@
 #define GUEST_NEEDS_SNAPSHOT GUEST_FEATURE_SNAPSHOT
 #define GUEST_NEEDS_DEVICES GUEST_FEATURE_DEVICES
 #define GUEST_NEEDS_PHYSICAL GUEST_FEATURE_PHYSICAL
+#define GUEST_NEEDS_INIT GUEST_FEATURE_INIT
+#define GUEST_NEEDS_ICR_TRAP GUEST_FEATURE_ICR_TRAP
 
 /* Out, 8 bits: a character. The payload prints one line, "PASS name" or "FAIL name: why". */
 #define GUEST_PORT_CONSOLE 0x600
@@ -82,6 +88,8 @@
 #define GUEST_PORT_POST 0x640
 /* In: GUEST_FREE_* bits: what needs no exit, as the APIC of this vCPU stands now. */
 #define GUEST_PORT_FREE 0x644
+/* Out: a physical INIT for the CPU that runs a vCPU, as a device can send one past all ICRs. */
+#define GUEST_PORT_INIT 0x648
 
 #define GUEST_FREE_CR8 (1u << 0)      /* MOV to and from CR8 */
 #define GUEST_FREE_TPR (1u << 1)      /* TPR, in the APIC's mode */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* For a guest that has the machine's own APICs: what exits, to the number; and how ICR may be written. In x2APIC mode ICR alone exits, in xAPIC mode
- * each write to the page that it is on. */
+ * each write to the page that it is on, unless the VMM looks at no IPIs any more. */
 #include "guest.h"
 #include "payloads.h"
 
@@ -22,6 +22,15 @@ static uint32_t exits_now(void)
     return sum;
 }
 
+/* Writes of the page need no exit once the VMM has released it. */
+static uint32_t each(uint32_t xapic, uint32_t x2apic)
+{
+    if (me()->x2apic) {
+        return x2apic;
+    }
+    return (guest_free() & GUEST_FREE_EOI) != 0 ? 0 : xapic;
+}
+
 static void check_exits(void (*action)(void), uint32_t xapic, uint32_t x2apic)
 {
     uint32_t before = exits_now();
@@ -29,7 +38,7 @@ static void check_exits(void (*action)(void), uint32_t xapic, uint32_t x2apic)
     for (uint32_t i = 0; i < ROUNDS; i++) {
         action();
     }
-    CHECK_IS(exits_now() - before, ROUNDS * (me()->x2apic ? x2apic : xapic));
+    CHECK_IS(exits_now() - before, ROUNDS * each(xapic, x2apic));
 }
 
 static void use_cr8(void)
@@ -133,9 +142,9 @@ void payload_thin_exits_ipi(void)
         apic_send(1, VLAPIC_ICR_ASSERT | 0x68);
         SPIN(guest_cpus[1].count[0x68] == i);
     }
-    CHECK_IS(exits_now() - before, ROUNDS * (me()->x2apic ? 1 : 2));
+    CHECK_IS(exits_now() - before, ROUNDS * each(2, 1));
     ap_join();
-    CHECK_IS(others_exits, ROUNDS * (me()->x2apic ? 0 : 1));
+    CHECK_IS(others_exits, ROUNDS * each(1, 0));
 }
 
 /* One exit, one interrupt. */

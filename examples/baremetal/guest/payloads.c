@@ -56,9 +56,10 @@
     BOTH(X, "exits_ipi", payload_exits_ipi, 2, GUEST_NEEDS_DEVICES) \
     BOTH(X, "thin_exits", payload_thin_exits, 1, GUEST_NEEDS_PHYSICAL) \
     BOTH(X, "thin_exits_ipi", payload_thin_exits_ipi, 2, GUEST_NEEDS_PHYSICAL) \
-    X("thin_forms", payload_thin_forms, false, 2, GUEST_NEEDS_PHYSICAL) \
-    BOTH(X, "thin_start", payload_thin_start, 2, GUEST_NEEDS_PHYSICAL) \
-    BOTH(X, "thin_start_all", payload_thin_start_all, 2, GUEST_NEEDS_PHYSICAL)
+    X("thin_forms", payload_thin_forms, false, 2, GUEST_NEEDS_PHYSICAL | GUEST_NEEDS_ICR_TRAP) \
+    BOTH(X, "thin_start", payload_thin_start, 2, GUEST_NEEDS_PHYSICAL | GUEST_NEEDS_ICR_TRAP) \
+    BOTH(X, "thin_start_all", payload_thin_start_all, 2, GUEST_NEEDS_PHYSICAL | GUEST_NEEDS_ICR_TRAP) \
+    BOTH(X, "thin_init", payload_thin_init, 2, GUEST_NEEDS_PHYSICAL | GUEST_NEEDS_INIT | GUEST_NEEDS_ICR_TRAP)
 /* clang-format on */
 
 #define DESCRIPTION(name, function, x2apic, cpus, needs) { name, cpus, needs },

@@ -5,6 +5,8 @@
 
 #include "vm.h"
 
+enum hv_window { HV_WINDOW_NONE, HV_WINDOW_READS, HV_WINDOW_ALL };
+
 struct hv {
     const char *name;
     const char *default_backend;
@@ -39,8 +41,10 @@ struct hv {
     bool (*run)(struct vcpu *cpu, const struct vlapic_poll *duty); /* thin mode: NULL */
     /* GUEST_FREE_* bits as they stand. */
     uint32_t (*free)(struct vcpu *cpu);
-    /* Thin mode: reads of a page of the windows go to the physical APIC, writes exit. Or everything exits. Loaded. */
-    void (*show_window)(struct vcpu *cpu, uint64_t window, bool shown);
+    /* Thin mode: what accesses to a page of the windows go to the physical APIC; others exit. Loaded. */
+    void (*show_window)(struct vcpu *cpu, uint64_t window, enum hv_window what);
+    /* A physical INIT ends the guest, and is gone; in the VMM it waits. */
+    bool init_exits;
     /* Withdraws acceleration, or gives it back. */
     void (*inhibit)(bool on);
     /* Before and after an in-place restore of the APIC: what is in flight goes with the core's state. NULL: nothing to do. */

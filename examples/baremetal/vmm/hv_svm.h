@@ -164,8 +164,8 @@ void hv_svm_create(struct vcpu *cpu);
 void hv_svm_reset(struct vcpu *cpu);
 void hv_svm_load(struct vcpu *cpu);
 void hv_svm_put(struct vcpu *cpu);
-/* Reads of the page go to the machine's page at the same address, writes exit; or everything exits. */
-void hv_svm_show_window(struct vcpu *cpu, uint64_t window, bool shown);
+/* What accesses to the page go to the machine's page at the same address. */
+void hv_svm_show_window(struct vcpu *cpu, uint64_t window, enum hv_window what);
 
 /* hv_svm_run.c, hv_svm_enter.S */
 /* Injects at the next entry, or, with EVENT_NONE, nothing. Exceptions: #GP(0) alone. */

@@ -13,8 +13,8 @@
 /* Present, writable, user: the processor walks these tables as a user would. */
 static const struct page_format nested_pages = { 7, 7 };
 
-/* Not writable, uncached. */
-static const struct page_format nested_device_pages = { 7, 5 | 1 << 4 };
+/* Perhaps writable; uncached. By enum hv_window. */
+static const struct page_format nested_device_pages[] = { { 0, 0 }, { 7, 5 | 1 << 4 }, { 7, 7 | 1 << 4 } };
 
 static uint8_t io_map[IO_MAP_BYTES] __attribute__((aligned(4096)));
 
@@ -62,14 +62,14 @@ void hv_svm_create(struct vcpu *cpu)
     }
 }
 
-void hv_svm_show_window(struct vcpu *cpu, uint64_t window, bool shown)
+void hv_svm_show_window(struct vcpu *cpu, uint64_t window, enum hv_window what)
 {
     struct hv_svm_vcpu *v = hv_svm_of(cpu);
 
-    if (shown) {
-        pages_map(v->nested, &nested_device_pages, new_table, cpu, window, window);
-    } else {
+    if (what == HV_WINDOW_NONE) {
         pages_unmap(v->nested, window);
+    } else {
+        pages_map(v->nested, &nested_device_pages[what], new_table, cpu, window, window);
     }
     v->flush = true;
 }

@@ -193,8 +193,8 @@ void hv_vmx_put(struct vcpu *cpu);
 /* Where accesses to a page of the windows go: to the page \p to, or, with 0, nowhere: they exit. */
 void hv_vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to);
 
-/* Reads of the page go to the machine's page at the same address, writes exit; or everything exits. */
-void hv_vmx_show_window(struct vcpu *cpu, uint64_t window, bool shown);
+/* What accesses to the page go to the machine's page at the same address. */
+void hv_vmx_show_window(struct vcpu *cpu, uint64_t window, enum hv_window what);
 
 /* What was cached of guest-physical translations is void. */
 void hv_vmx_flush(struct vcpu *cpu);

@@ -125,6 +125,7 @@ const struct hv hv_vmx = {
     .run = hv_vmx_run,
     .free = free_of_exits,
     .show_window = hv_vmx_show_window,
+    .init_exits = true,
     .inhibit = inhibit,
     .before_snapshot = before_snapshot,
     .after_snapshot = after_snapshot,

@@ -12,9 +12,9 @@
 /* Read, write, execute; the leaf is write-back. */
 static const struct page_format ept_pages = { 7, 7 | 6 << 3 };
 
-/* Read, uncached. */
-static const struct page_format ept_device_pages = { 7, 1 };
-static const struct page_format guest_device_pages = { 3, 1 | 1 << 4 };
+/* Read, and perhaps write; uncached. By enum hv_window. */
+static const struct page_format ept_device_pages[] = { { 0, 0 }, { 7, 1 }, { 7, 3 } };
+static const struct page_format guest_device_pages[] = { { 0, 0 }, { 3, 1 | 1 << 4 }, { 3, 3 | 1 << 4 } };
 
 static uint64_t *new_ept_table(struct vcpu *cpu)
 {
@@ -227,11 +227,11 @@ void hv_vmx_map_window(struct vcpu *cpu, uint64_t guest_physical, uint64_t to)
     }
 }
 
-void hv_vmx_show_window(struct vcpu *cpu, uint64_t window, bool shown)
+void hv_vmx_show_window(struct vcpu *cpu, uint64_t window, enum hv_window what)
 {
-    if (shown) {
-        map(cpu, window, window, &ept_device_pages, &guest_device_pages);
-    } else {
+    if (what == HV_WINDOW_NONE) {
         unmap(cpu, window);
+    } else {
+        map(cpu, window, window, &ept_device_pages[what], &guest_device_pages[what]);
     }
 }

@@ -60,6 +60,8 @@ static void option(const char *word)
         vm_mode = mode_of(value);
     } else if (starts_with(word, "skip=", &value)) {
         options.skip = value;
+    } else if (starts_with(word, "release=", &value)) {
+        options.release = number(value) != 0;
     } else if (starts_with(word, "level=", &value)) {
         options.level = number(value);
     } else if (starts_with(word, "cpus=", &value)) {
@@ -135,6 +137,12 @@ static const char *reason_against(const struct guest_payload *payload)
     }
     if ((missing & (GUEST_NEEDS_DEVICES | GUEST_NEEDS_SNAPSHOT | GUEST_NEEDS_MOVE)) != 0) {
         return "it wants devices, or a model of the APIC to act on";
+    }
+    if ((missing & GUEST_NEEDS_ICR_TRAP) != 0) {
+        return "it starts CPUs once more, or writes ICR in ways that the VMM would have to look at";
+    }
+    if ((missing & GUEST_NEEDS_INIT) != 0) {
+        return "a physical INIT would take the CPU out of the VMM's hands";
     }
     if (missing != 0) {
         return (missing & GUEST_NEEDS_X2APIC) != 0 ? "the machine's APICs have no x2APIC mode"

@@ -11,9 +11,11 @@
 struct thin_cpu {
     struct vlapic_target target; /* its own CPU writes it, word by word; others read */
     struct vlapic_startup startup;
-    bool nmi;        /* one of the guest's is to be injected; atomic */
-    bool kicked;     /* an NMI of ours is on its way, and will make it look; atomic */
-    uint64_t window; /* where it is shown; 0: nowhere */
+    bool nmi;         /* one of the guest's is to be injected; atomic */
+    bool kicked;      /* an NMI of ours is on its way, and will make it look; atomic */
+    uint64_t window;  /* where it is shown; 0: nowhere */
+    bool was_started; /* once at least; atomic */
+    bool writes;      /* it is shown for writes, too */
 };
 
 /* What exited, by kind, for the report at the end. Atomic. */
@@ -34,6 +36,8 @@ void thin_print_counts(void);
 
 /* thin_vcpu.c */
 void thin_thread(struct host_cpu *host);
+/* Option release=, and all have been started: no write of the window is looked at any more, neither ICR nor EOI. */
+bool thin_is_released(void);
 
 /* thin_apic.c: the physical APIC of this CPU. */
 /* As after an INIT; what was pending and in service is gone. */
@@ -47,6 +51,8 @@ enum thin_verdict { THIN_PASS, THIN_DONE, THIN_GP };
 enum thin_verdict thin_icr_write(struct vcpu *self, enum vlapic_icr_format format, uint64_t value);
 /* An NMI for the CPU that runs it: ends its guest, or its sleep. */
 void thin_kick(struct vcpu *cpu);
+/* To the CPU that runs it, by the physical APIC, whose ICR high stays as it is. */
+void thin_send(const struct vcpu *cpu, enum vlapic_delivery delivery);
 /* One has come. */
 void thin_take_nmi(struct host_cpu *host);
 

@@ -21,23 +21,25 @@ uint32_t thin_free(struct vcpu *cpu)
     bool x2apic = (cpu->thin->target.apic_base & VLAPIC_BASE_EXTD) != 0;
 
     return GUEST_FREE_CR8 | GUEST_FREE_READS | GUEST_FREE_DELIVERY |
-           (x2apic ? GUEST_FREE_TPR | GUEST_FREE_EOI | GUEST_FREE_SELF_IPI : 0);
+           (x2apic || cpu->thin->writes ? GUEST_FREE_TPR | GUEST_FREE_EOI | GUEST_FREE_SELF_IPI : 0);
 }
 
 void thin_place_window(struct vcpu *cpu)
 {
     uint64_t base = cpu->thin->target.apic_base, window = 0;
+    bool writes = thin_is_released();
 
     if ((base & (VLAPIC_BASE_EN | VLAPIC_BASE_EXTD)) == VLAPIC_BASE_EN) {
         window = base & BASE_ADDRESS;
     }
     if (cpu->thin->window != 0) {
-        hv->show_window(cpu, cpu->thin->window, false);
+        hv->show_window(cpu, cpu->thin->window, HV_WINDOW_NONE);
     }
     if (window != 0) {
-        hv->show_window(cpu, window, true);
+        hv->show_window(cpu, window, writes ? HV_WINDOW_ALL : HV_WINDOW_READS);
     }
     cpu->thin->window = window;
+    cpu->thin->writes = writes;
 }
 
 static bool is_window(const struct vcpu *cpu)

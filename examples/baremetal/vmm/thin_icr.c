@@ -9,17 +9,21 @@
  */
 void thin_kick(struct vcpu *cpu)
 {
-    uint32_t high;
-
-    if (__atomic_exchange_n(&cpu->thin->kicked, true, __ATOMIC_SEQ_CST)) {
-        return;
+    if (!__atomic_exchange_n(&cpu->thin->kicked, true, __ATOMIC_SEQ_CST)) {
+        thin_send(cpu, VLAPIC_DELIVERY_NMI);
     }
+}
+
+void thin_send(const struct vcpu *cpu, enum vlapic_delivery delivery)
+{
+    uint32_t low = VLAPIC_ICR_ASSERT | (uint32_t)delivery << VLAPIC_DELIVERY_SHIFT, high;
+
     if (host_lapic_is_x2apic()) {
-        host_lapic_send(cpu->host->apic_id, VLAPIC_ICR_ASSERT | VLAPIC_DELIVERY_NMI << VLAPIC_DELIVERY_SHIFT);
+        host_lapic_send(cpu->host->apic_id, low);
         return;
     }
     high = host_lapic_read(VLAPIC_REG_ICR_HIGH); /* the guest may be between its two writes */
-    host_lapic_send(cpu->host->apic_id, VLAPIC_ICR_ASSERT | VLAPIC_DELIVERY_NMI << VLAPIC_DELIVERY_SHIFT);
+    host_lapic_send(cpu->host->apic_id, low);
     while ((host_lapic_read(VLAPIC_REG_ICR_LOW) & VLAPIC_ICR_STATUS) != 0) {
         relax();
     }

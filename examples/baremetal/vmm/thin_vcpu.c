@@ -3,6 +3,26 @@
 #include "hv.h"
 #include "thin.h"
 
+bool thin_is_released(void)
+{
+    bool all = options.release;
+
+    for (uint32_t i = 0; i < vm.cpu_count; i++) {
+        all = all && __atomic_load_n(&vm.cpus[i]->thin->was_started, __ATOMIC_SEQ_CST);
+    }
+    return all;
+}
+
+static void start(struct vcpu *cpu, uint64_t entry, uint8_t sipi_vector)
+{
+    vcpu_start(cpu, entry, sipi_vector);
+    if (!__atomic_exchange_n(&cpu->thin->was_started, true, __ATOMIC_SEQ_CST) && thin_is_released()) {
+        for (uint32_t i = 0; i < vm.cpu_count; i++) {
+            thin_kick(vm.cpus[i]); /* to see that, and this one as well */
+        }
+    }
+}
+
 static void take_init(struct vcpu *cpu)
 {
     vcpu_stop(cpu);
@@ -10,7 +30,7 @@ static void take_init(struct vcpu *cpu)
     thin_apic_init(cpu);
     trace(cpu, 'I', 0, 0);
     if (cpu->index == 0) { /* a BSP begins anew */
-        vcpu_start(cpu, vm_image()->entry, 0);
+        start(cpu, vm_image()->entry, 0);
     }
 }
 
@@ -24,7 +44,7 @@ static void turn(struct vcpu *cpu)
         take_init(cpu);
         return;
     case VLAPIC_STARTUP_SIPI:
-        vcpu_start(cpu, vm_image()->ap_entry, page);
+        start(cpu, vm_image()->ap_entry, page);
         break;
     case VLAPIC_STARTUP_WAIT:
         trace(cpu, 'H', 0, 0);
@@ -35,6 +55,9 @@ static void turn(struct vcpu *cpu)
     }
     if (__atomic_exchange_n(&cpu->thin->nmi, false, __ATOMIC_SEQ_CST)) {
         cpu->nmi_pending = true;
+    }
+    if (cpu->thin->writes != thin_is_released()) {
+        thin_place_window(cpu);
     }
     if (hv->run(cpu, NULL)) {
         if (cpu->exit.kind == GUEST_EXIT_INTERRUPT || cpu->exit.kind == GUEST_EXIT_WINDOW) {
@@ -54,7 +77,7 @@ void thin_thread(struct host_cpu *host)
     thin_place_window(cpu);
     vcpu_meet(); /* whoever sends finds all targets as they are */
     if (cpu->index == 0) {
-        vcpu_start(cpu, vm_image()->entry, 0);
+        start(cpu, vm_image()->entry, 0);
     }
     for (;;) {
         __atomic_store_n(&host->nmi, 0, __ATOMIC_SEQ_CST);

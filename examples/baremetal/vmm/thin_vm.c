@@ -29,7 +29,8 @@ static uint32_t features(void)
     uint32_t leaf[4];
 
     cpuid(1, leaf);
-    return GUEST_FEATURE_PHYSICAL | ((leaf[2] & CPUID_X2APIC) != 0 ? GUEST_FEATURE_X2APIC : 0) |
+    return GUEST_FEATURE_PHYSICAL | (hv->init_exits ? GUEST_FEATURE_INIT : 0) |
+           (options.release ? 0 : GUEST_FEATURE_ICR_TRAP) | ((leaf[2] & CPUID_X2APIC) != 0 ? GUEST_FEATURE_X2APIC : 0) |
            ((leaf[2] & CPUID_DEADLINE) != 0 ? GUEST_FEATURE_DEADLINE : 0);
 }
 
@@ -71,6 +72,22 @@ static void physical_init(struct vcpu *cpu)
     thin_count(THIN_INIT);
 }
 
+/* The one device: what a real one could do. */
+static void out(struct vcpu *cpu, uint32_t value)
+{
+    if (cpu->exit.port == GUEST_PORT_INIT) {
+        thin_send(vm.cpus[value % vm.cpu_count], VLAPIC_DELIVERY_INIT);
+    } else {
+        vm_give_up(cpu);
+    }
+}
+
+static uint32_t in(struct vcpu *cpu)
+{
+    vm_give_up(cpu);
+    return UINT32_MAX;
+}
+
 const struct vm_mode vm_thin = {
     .name = "thin",
     .features = features,
@@ -84,4 +101,6 @@ const struct vm_mode vm_thin = {
     .mmio = thin_mmio,
     .msr = thin_msr,
     .init = physical_init,
+    .out = out,
+    .in = in,
 };

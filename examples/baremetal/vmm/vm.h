@@ -145,6 +145,7 @@ struct vm_options {
     const char *skip;    /* payloads not to run, each with a comma before and behind; or empty */
     uint32_t level;      /* how much of a hardware backend's features may be used: see README.md */
     uint32_t cpus;
+    bool release;   /* thin mode: the window is the guest's when all CPUs have been started once */
     uint32_t trace; /* 1: print it, 2: print that of payloads that fail, 3: log entries and exits */
 };
 extern struct vm_options options;

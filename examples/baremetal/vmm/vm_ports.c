@@ -14,20 +14,6 @@ static void console(struct vcpu *cpu, char character)
     cpu->line_length = 0;
 }
 
-/* Where there are no devices, no payload that asks for them was to be started. NULL: a read. */
-static uint32_t device(struct vcpu *cpu, const uint32_t *value)
-{
-    if (vm_mode->out == NULL) {
-        vm_give_up(cpu);
-        return UINT32_MAX;
-    }
-    if (value == NULL) {
-        return vm_mode->in(cpu);
-    }
-    vm_mode->out(cpu, *value);
-    return 0;
-}
-
 static void out(struct vcpu *cpu, uint32_t value)
 {
     switch (cpu->exit.port) {
@@ -41,7 +27,7 @@ static void out(struct vcpu *cpu, uint32_t value)
         cpu->exits_asked = value;
         break;
     default:
-        device(cpu, &value);
+        vm_mode->out(cpu, value);
     }
 }
 
@@ -73,7 +59,7 @@ static uint32_t in(struct vcpu *cpu)
     case GUEST_PORT_FREE:
         return hv->free(cpu);
     default:
-        return device(cpu, NULL);
+        return vm_mode->in(cpu);
     }
 }
 
