@@ -4,8 +4,10 @@
 #include "payloads.h"
 
 #define ROUNDS 60u
+#define RACES 1024u
 #define IN_SERVICE 0x51
 #define PENDING 0x41
+#define LOGICAL 2u /* flat, or as it follows from ID 1 in x2APIC mode */
 
 static volatile uint32_t state, starts;
 static volatile bool reached;
@@ -113,6 +115,9 @@ static void ap_main(uint8_t sipi_vector)
     guest_prepare(guest_cpus[0].x2apic);
     me()->handler[2] = NULL;
     me()->handler[IN_SERVICE] = NULL;
+    if (!me()->x2apic) {
+        apic_write(VLAPIC_REG_LDR, LOGICAL << 24);
+    }
     guest_sipi_vector = sipi_vector;
     starts++;
     states[state]();
@@ -128,7 +133,11 @@ void payload_thin_start(void)
         vector = (uint8_t)(0x10 + round);
         state = round % STATES;
         reached = false;
-        apic_send(1, ICR(INIT) | VLAPIC_ICR_ASSERT);
+        if (round % 4 == 3) { /* by the ID that the vCPU has given itself */
+            apic_send(LOGICAL, ICR(INIT) | VLAPIC_ICR_LOGICAL | VLAPIC_ICR_ASSERT);
+        } else {
+            apic_send(1, ICR(INIT) | VLAPIC_ICR_ASSERT);
+        }
         if (round % 3 == 1) {
             apic_send(1, ICR(INIT) | VLAPIC_ICR_ASSERT | VLAPIC_ICR_LEVEL);
             apic_send(1, ICR(INIT) | VLAPIC_ICR_LEVEL); /* the de-assert of old: nothing */
@@ -221,4 +230,34 @@ void payload_thin_init(void)
         CHECK_IS(starts, round + 1);
     }
     CHECK_IS(guest_exits(GUEST_EXIT_INIT), 0);
+}
+
+static volatile uint32_t turn;
+
+/* Into the VMM and back, a few times, for sending takes some time as well; then where nothing exits. */
+static void exit_once_each(void)
+{
+    for (uint32_t i = 1; i <= RACES; i++) {
+        turn = i;
+        for (uint32_t exits = 0; exits <= i / 256; exits++) {
+            in32(GUEST_PORT_PATIENCE);
+        }
+        SPIN(me()->count[2] == i);
+    }
+}
+
+/* An NMI is sent at every moment of the other's way back into the guest: it must not be forgotten there. */
+void payload_thin_race(void)
+{
+    ap_start();
+    ap_run(exit_once_each);
+    for (uint32_t i = 1; i <= RACES; i++) {
+        SPIN(turn == i);
+        for (uint32_t delay = i % 256; delay > 0; delay--) {
+            __asm__ volatile("pause" : : : "memory");
+        }
+        apic_send(1, ICR(NMI) | VLAPIC_ICR_ASSERT);
+        SPIN(guest_cpus[1].count[2] == i);
+    }
+    ap_join();
 }

@@ -59,6 +59,7 @@
     X("thin_forms", payload_thin_forms, false, 2, GUEST_NEEDS_PHYSICAL | GUEST_NEEDS_ICR_TRAP) \
     BOTH(X, "thin_start", payload_thin_start, 2, GUEST_NEEDS_PHYSICAL | GUEST_NEEDS_ICR_TRAP) \
     BOTH(X, "thin_start_all", payload_thin_start_all, 2, GUEST_NEEDS_PHYSICAL | GUEST_NEEDS_ICR_TRAP) \
+    BOTH(X, "thin_race", payload_thin_race, 2, GUEST_NEEDS_PHYSICAL) \
     BOTH(X, "thin_init", payload_thin_init, 2, GUEST_NEEDS_PHYSICAL | GUEST_NEEDS_INIT | GUEST_NEEDS_ICR_TRAP)
 /* clang-format on */
 

@@ -22,6 +22,7 @@ void payload_thin_forms(void);
 void payload_thin_start(void);
 void payload_thin_start_all(void);
 void payload_thin_init(void);
+void payload_thin_race(void);
 void payload_self_ipi(void);
 void payload_ipi_fixed(void);
 void payload_ipi_shorthands(void);
