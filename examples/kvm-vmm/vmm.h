@@ -89,6 +89,7 @@ void memory_destroy(void);
 uint64_t memory_page_tables(void); /* value for CR3 */
 
 /* vmm_cpuid.c */
+bool cpuid_is_intel(void); /* this machine */
 uint32_t cpuid_phys_bits(void);
 void cpuid_set(const struct vcpu *cpu);
 

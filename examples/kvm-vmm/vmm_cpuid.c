@@ -3,7 +3,6 @@
 #include "vmm.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 #define ENTRIES 256
@@ -19,6 +18,7 @@
 #define ECX_DEADLINE (1u << 24)
 #define ECX_HYPERVISOR (1u << 31)
 #define EDX_APIC (1u << 9)
+#define EBX_GENU 0x756E6547u /* "Genu" of "GenuineIntel" */
 #define EAX_ARAT (1u << 2)
 #define ECX_EXT_APIC_SPACE (1u << 3)
 
@@ -35,16 +35,30 @@ static struct kvm_cpuid2 *supported(void)
     return cpuid;
 }
 
-uint32_t cpuid_phys_bits(void)
+static const struct kvm_cpuid_entry2 *leaf(uint32_t function)
 {
     const struct kvm_cpuid2 *cpuid = supported();
 
     for (uint32_t i = 0; i < cpuid->nent; i++) {
-        if (cpuid->entries[i].function == LEAF_ADDRESSES) {
-            return cpuid->entries[i].eax & 0xFF;
+        if (cpuid->entries[i].function == function) {
+            return &cpuid->entries[i];
         }
     }
-    return 36;
+    return NULL;
+}
+
+bool cpuid_is_intel(void)
+{
+    const struct kvm_cpuid_entry2 *vendor = leaf(0);
+
+    return vendor != NULL && vendor->ebx == EBX_GENU;
+}
+
+uint32_t cpuid_phys_bits(void)
+{
+    const struct kvm_cpuid_entry2 *addresses = leaf(LEAF_ADDRESSES);
+
+    return addresses != NULL ? addresses->eax & 0xFF : 36;
 }
 
 /* False: the guest does not get to see it. KVM makes EDX[9] itself, from the IA32_APIC_BASE that vmm_run.c hands on. */

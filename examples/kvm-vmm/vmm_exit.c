@@ -42,8 +42,8 @@ static void msr(struct vcpu *cpu, bool write)
 
 static void give_up(const struct vcpu *cpu)
 {
-    printf("FAIL %s: vCPU %u: KVM exit %u, suberror %u\n", vm.payload->name, cpu->index, cpu->run->exit_reason,
-           cpu->run->internal.suberror);
+    printf("FAIL %s: vCPU %u: KVM exit reason %u (of <linux/kvm.h>)\n", vm.payload->name, cpu->index,
+           cpu->run->exit_reason);
     vm_end(VERDICT_FAIL, 0);
 }
 
