@@ -32,6 +32,15 @@ static void need(int capability, const char *name)
     }
 }
 
+/* A VM and a vCPU that never run. With the first ones and after the last ones Linux patches its code, and would do so for each payload; when QEMU 7.2
+ * emulates it with a thread a CPU, it may go on with the breakpoint that stood there meanwhile, for ever. */
+static void stay_in_use(void)
+{
+    int machine = ioctl(kvm, KVM_CREATE_VM, 0);
+
+    MUST(machine >= 0 && ioctl(machine, KVM_CREATE_VCPU, 0) >= 0);
+}
+
 void kvm_open(void)
 {
     kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -41,6 +50,7 @@ void kvm_open(void)
     need(KVM_CAP_USER_NMI, "KVM_CAP_USER_NMI");
     need(KVM_CAP_X86_USER_SPACE_MSR, "KVM_CAP_X86_USER_SPACE_MSR (Linux 5.10)");
     need(KVM_CAP_X86_MSR_FILTER, "KVM_CAP_X86_MSR_FILTER (Linux 5.10)");
+    stay_in_use();
 }
 
 uint32_t host_features(void)
