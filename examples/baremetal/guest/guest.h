@@ -185,6 +185,7 @@ void let_in(void);
 /* vCPU 1: starts it, with its APIC in the mode of ours, and waits until it is ready; it then spins with interrupts on and does tasks. */
 void ap_start(void);
 void ap_run(void (*task)(void)); /* returns at once */
+void ap_forget(void);            /* there is none to be joined: an INIT will end it */
 void ap_join(void);              /* waits until it is done */
 void ap_do(void (*task)(void));  /* both */
 

@@ -167,6 +167,11 @@ void ap_run(void (*task)(void))
     ap_task = task;
 }
 
+void ap_forget(void)
+{
+    ap_task = NULL;
+}
+
 void ap_join(void)
 {
     WAIT(ap_task == NULL);

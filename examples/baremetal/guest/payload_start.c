@@ -52,6 +52,34 @@ void payload_init_sipi(void)
     CHECK_IS(guest_cpus[1].count[0x3A], 0);
 }
 
+static volatile uint32_t reads;
+
+static void read_for_ever(void)
+{
+    for (;;) {
+        apic_read(VLAPIC_REG_TPR);
+        reads++;
+    }
+}
+
+/* INIT comes while the second vCPU uses its APIC without a pause: what it was about to finish is of the old life. */
+void payload_init_busy(void)
+{
+    ap_start();
+    for (uint32_t vector = 0x10; vector < 0x20; vector++) {
+        reads = 0;
+        guest_sipi_vector = 0;
+        ap_run(read_for_ever);
+        SPIN(reads >= 3);
+        ap_forget();
+        apic_send(1, ICR(INIT) | VLAPIC_ICR_ASSERT);
+        apic_send(1, ICR(SIPI) | VLAPIC_ICR_ASSERT | vector);
+        WAIT(guest_sipi_vector == vector);
+        ap_do(look);
+        CHECK_IS(ap_id, me()->x2apic ? 1 : 1 << 24);
+    }
+}
+
 static volatile uint32_t slept;
 static volatile bool ap_stop;
 

@@ -39,6 +39,7 @@
     BOTH(X, "inhibit", payload_inhibit, 1, GUEST_NEEDS_DEVICES) \
     BOTH(X, "exits", payload_exits, 1, GUEST_NEEDS_DEVICES) \
     BOTH(X, "init_sipi", payload_init_sipi, 2, 0) \
+    BOTH(X, "init_busy", payload_init_busy, 2, 0) \
     BOTH(X, "ipi_fixed", payload_ipi_fixed, 2, 0) \
     BOTH(X, "ipi_shorthands", payload_ipi_shorthands, 2, 0) \
     BOTH(X, "ipi_logical", payload_ipi_logical, 2, 0) \

@@ -50,6 +50,7 @@ void payload_msrs_xapic(void);
 void payload_instructions(void);
 void payload_esr(void);
 void payload_init_sipi(void);
+void payload_init_busy(void);
 void payload_halt_ipi(void);
 void payload_nmi_ipi(void);
 void payload_nmi_lvt(void);
