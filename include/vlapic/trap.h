@@ -30,7 +30,8 @@ enum vlapic_trap {
 
 /**
  * An access to the xAPIC window. A write of ICR low sends; ICR high (310h) never does by itself, and is read back from the APIC when
- * ICR low is written. What touches a part of ICR low counts as well, since the manuals do not say what such a write does.
+ * ICR low is written. What touches any of the bytes 300h..30Fh counts as well, since the manuals do not say what such a write does, and there are
+ * APICs that decode bits 11:4 of the address alone.
  * \param offset  from the window's start
  * \param length  bytes; 0 touches nothing
  * \param write   a write

@@ -10,8 +10,8 @@ enum vlapic_trap vlapic_trap_mmio(uint32_t offset, uint32_t length, bool write)
 {
     uint64_t end = (uint64_t)offset + length;
 
-    return write && offset < VLAPIC_REG_ICR_LOW + 4 && end > VLAPIC_REG_ICR_LOW && length != 0 ? VLAPIC_TRAP_ICR
-                                                                                               : VLAPIC_TRAP_NONE;
+    return write && offset < VLAPIC_REG_ICR_HIGH && end > VLAPIC_REG_ICR_LOW && length != 0 ? VLAPIC_TRAP_ICR
+                                                                                            : VLAPIC_TRAP_NONE;
 }
 
 enum vlapic_trap vlapic_trap_msr(uint32_t msr, bool write)

@@ -18,11 +18,12 @@ static uint8_t map[8192];
 
 static void of_the_window_only_writes_of_icr_low_are_trapped(void **unused)
 {
-    /* Intel SDM 3A, "Interrupt Command Register (ICR)": writing the low half sends */
+    /* Intel SDM 3A, "Interrupt Command Register (ICR)": writing the low half sends; "Accessing the APIC Registers": of the 16 bytes only the first
+     * four are defined, and an APIC may take the others for them */
     (void)unused;
     for (uint32_t offset = 0; offset < 0x1000; offset += 4) {
         assert_int_equal(vlapic_trap_mmio(offset, 4, false), VLAPIC_TRAP_NONE);
-        assert_int_equal(vlapic_trap_mmio(offset, 4, true), offset == 0x300 ? VLAPIC_TRAP_ICR : VLAPIC_TRAP_NONE);
+        assert_int_equal(vlapic_trap_mmio(offset, 4, true), offset / 16 == 0x30 ? VLAPIC_TRAP_ICR : VLAPIC_TRAP_NONE);
     }
     assert_int_equal(vlapic_trap_mmio(VLAPIC_REG_EOI, 4, true), VLAPIC_TRAP_NONE);
 }
@@ -33,10 +34,10 @@ static void a_write_that_touches_icr_low_counts(void **unused)
         uint32_t offset, length;
         bool touches;
     } rows[] = {
-        { 0x300, 1, true },  { 0x303, 1, true },      { 0x304, 1, false },   { 0x2FF, 1, false },
+        { 0x300, 1, true },  { 0x303, 1, true },      { 0x304, 1, true },    { 0x2FF, 1, false },
         { 0x2FF, 2, true },  { 0x2FC, 4, false },     { 0x2FC, 8, true },    { 0x301, 2, true },
         { 0x300, 0, false }, { 0x302, 0, false },     { 0x000, 4096, true }, { 0xFFFFFFFC, 8, false },
-        { 0x310, 4, false }, { 0, 0xFFFFFFFF, true },
+        { 0x310, 4, false }, { 0, 0xFFFFFFFF, true }, { 0x30F, 1, true },    { 0x30C, 8, true },
     };
 
     (void)unused;
