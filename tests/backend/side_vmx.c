@@ -21,6 +21,9 @@
 #define WAKEUP 0xF3
 #define RFLAGS_ALWAYS 2u
 #define RFLAGS_IF 0x200u
+#define SHADOW (APICV_BLOCKING_STI | APICV_BLOCKING_MOV_SS)
+#define TOO_MANY 1000
+#define NOT_THERE 0x1000u /* in guest-physical memory */
 #define RAX 0
 #define RCX 1
 #define RDX 2
@@ -46,6 +49,8 @@ struct vcpu {
     uint8_t code[8];
     unsigned code_bytes;
     bool extint_injected;
+    uint32_t interruptibility; /* at the last exit */
+    unsigned shadows, stuck;
 };
 
 static struct pcpu pcpus[PCPUS];
@@ -370,6 +375,7 @@ static enum vlapic_vmx_result take_exit(struct vcpu *v, const struct apicv_resul
     v->in_guest = false;
     v->cpu->interrupts = (core_of(v)->guest.rflags & RFLAGS_IF) != 0;
     (void)apicv_vmread(core_of(v), APICV_GUEST_PHYSICAL_ADDRESS, &exit.guest_physical);
+    v->interruptibility = (uint32_t)vmread(v->cpu, APICV_GUEST_INTERRUPTIBILITY);
     result = vlapic_vmx_exit(v->cpu->cpu, &exit, &length);
     if (result == VLAPIC_VMX_UNSUPPORTED) {
         side_fail("exit %u, qualification %llx was not finished", exit.reason, (unsigned long long)exit.qualification);
@@ -382,6 +388,9 @@ static enum vlapic_vmx_result take_exit(struct vcpu *v, const struct apicv_resul
     }
     if (exit.reason == 12) {
         v->cpu->halted = true;
+    }
+    if (result == VLAPIC_VMX_ADVANCE || exit.reason == 12) {
+        v->interruptibility &= ~SHADOW; /* the instruction is finished */
     }
     return result;
 }
@@ -414,17 +423,31 @@ static bool wakes(const struct side_cpu *cpu, const struct vlapic_poll *duty)
     return cpu->nmi || (cpu->interrupts && (cpu->extint || cpu->extint_message || duty->vector >= 0));
 }
 
+/* The instruction in the shadow of an STI, in which an exit came. A window that opens before it would be there for ever. */
+static void finish_shadow(struct vcpu *v)
+{
+    while (v->in_guest && take_result(v, apicv_boundary(core_of(v)))) {
+    }
+    if (v->in_guest) {
+        (void)take_result(v, apicv_guest_nop(core_of(v)));
+        v->stuck = 0;
+    } else if (++v->stuck > TOO_MANY) {
+        side_fail("vCPU %u exits for ever", v->cpu->index);
+    }
+}
+
 static void enter(struct vcpu *v)
 {
     struct side_cpu *cpu = v->cpu;
     struct vlapic_vmx_guest guest = { .rflags = RFLAGS_ALWAYS | (cpu->interrupts ? RFLAGS_IF : 0),
+                                      .interruptibility = v->interruptibility,
                                       .nmi = cpu->nmi,
                                       .extint = cpu->extint || cpu->extint_message };
     struct vlapic_vmx_entry entry;
     struct apicv_result r;
 
     set_field(v, APICV_GUEST_RFLAGS, guest.rflags);
-    set_field(v, APICV_GUEST_INTERRUPTIBILITY, 0);
+    set_field(v, APICV_GUEST_INTERRUPTIBILITY, guest.interruptibility);
     set_field(v, APICV_GUEST_ACTIVITY, APICV_ACTIVE);
     if (!vlapic_vmx_enter(cpu->cpu, &guest, &entry)) {
         return;
@@ -445,6 +468,9 @@ static void enter(struct vcpu *v)
     }
     v->in_guest = true;
     (void)take_result(v, r);
+    if ((guest.interruptibility & SHADOW) != 0) {
+        finish_shadow(v);
+    }
 }
 
 static void settle(struct side_cpu *cpu)
@@ -624,6 +650,7 @@ static enum vlapic_access access(struct side_cpu *cpu, struct side_access *a)
 static void set_interrupts(struct side_cpu *cpu, bool on)
 {
     struct vcpu *v = vcpu_of(cpu);
+    uint64_t value = 0;
 
     if (!v->in_guest) {
         cpu->interrupts = on;
@@ -631,6 +658,9 @@ static void set_interrupts(struct side_cpu *cpu, bool on)
     }
     if (on) {
         (void)take_result(v, apicv_guest_sti(core_of(v)));
+        if (v->in_guest && v->shadows++ % 2 == 1) {
+            (void)take_result(v, apicv_guest_read(core_of(v), NOT_THERE, 4, &value)); /* say, the host swapped it out */
+        }
     } else {
         (void)take_result(v, apicv_guest_cli(core_of(v)));
     }
