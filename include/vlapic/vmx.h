@@ -118,7 +118,7 @@ struct vlapic_vmx_config {
     bool
         length_is_valid; /**< the exit instruction length of APIC-access exits can be relied on, though undefined by the manual */
     struct vlapic_page
-        pid_table; /**< PID-pointer table for VLAPIC_VMX_IPI: 8 bytes an APIC ID, zeroed, physically contiguous; NULL: not used */
+        pid_table; /**< PID-pointer table for VLAPIC_VMX_IPI: 8 bytes an APIC ID, zeroed (for another VM again), physically contiguous; NULL: not used */
     uint32_t pid_table_entries;  /**< its size, up to 65536; IDs beyond it exit */
     bool watch_given;            /**< `watch` is what eoi_notify of the host is called for, instead of every vector */
     struct vlapic_vectors watch; /**< vectors whose EOI has to reach eoi_notify: they exit */

@@ -90,8 +90,7 @@ struct vmx_vm {
     struct vlapic_vectors watch; /* vectors whose EOI has to exit, whatever their trigger mode */
     uint32_t pid_last;
     uint32_t features;
-    uint32_t inhibits;     /* atomic */
-    uint32_t ambiguous[8]; /* atomic: 8-bit IDs that mean a vCPU with a wider ID, too */
+    uint32_t inhibits; /* atomic */
     uint8_t notification_vector;
     uint8_t wakeup_vector;
     bool host_x2apic;

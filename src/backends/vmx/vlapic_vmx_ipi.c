@@ -8,6 +8,7 @@
 #include "vlapic_vmx_internal.h"
 
 #define ENTRY_VALID 1u
+#define ENTRY_AMBIGUOUS 2u /* ours, in an entry that is not valid: two vCPUs have this 8-bit ID */
 #define BROADCAST_XAPIC 0xFFu
 
 /* A sender in xAPIC mode means everybody by FFh; and a vCPU in that mode answers to 8 bits of its ID alone. */
@@ -29,49 +30,42 @@ static bool answers_to_low_id(const struct vmx_cpu *state, uint32_t id)
            vlapic_backend_find(state->cpu, id) == state->cpu;
 }
 
-static bool is_ambiguous(const struct vmx_cpu *state, uint32_t id)
+/* Guests have no reason to run a vCPU so: the entry is lost for good. */
+static void make_ambiguous(const struct vmx_vm *vm, uint32_t id)
 {
-    return id <= 0xFF && (__atomic_load_n(&state->vm->ambiguous[id / 32], __ATOMIC_SEQ_CST) >> (id % 32) & 1) != 0;
-}
-
-static void store(const struct vmx_cpu *state, uint32_t index, uint64_t entry)
-{
-    __atomic_store_n(&state->vm->pid_table[index], entry, __ATOMIC_SEQ_CST);
-}
-
-/* Guests have no reason to run a vCPU so: what one did loses its entry for good. The owner of that entry sets it before it looks at the bit, and
- * here it is the other way round, so that the entry does not stay. */
-static void make_ambiguous(const struct vmx_cpu *state, uint32_t id)
-{
-    __atomic_fetch_or(&state->vm->ambiguous[id / 32], 1u << (id % 32), __ATOMIC_SEQ_CST);
-    if (id <= state->vm->pid_last) {
-        store(state, id, 0);
+    if (id <= vm->pid_last) {
+        __atomic_store_n(&vm->pid_table[id], ENTRY_AMBIGUOUS, __ATOMIC_SEQ_CST);
     }
+}
+
+/* --- the table -------------------------------------------------------------------------------------------------------------- */
+
+/* Nobody but the owner writes its entry, but for the mark that it is ambiguous, which stays. */
+static void exchange(const struct vmx_vm *vm, uint32_t index, uint64_t from, uint64_t to)
+{
+    (void)__atomic_compare_exchange_n(&vm->pid_table[index], &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 void vlapic_vmx_core_update_pid_table(struct vmx_cpu *state)
 {
+    uint64_t entry = state->descriptor_pa | ENTRY_VALID;
     uint32_t id = vlapic_cpu_apic_id(state->cpu);
-    uint32_t index;
+    uint32_t index = has_entry(state, id) ? id : VMX_NO_INDEX;
 
     if ((state->vm->features & VLAPIC_VMX_IPI) == 0) {
         return;
     }
     if (answers_to_low_id(state, id)) {
-        make_ambiguous(state, id & 0xFFu);
+        make_ambiguous(state->vm, id & 0xFFu);
     }
-    index = has_entry(state, id) && !is_ambiguous(state, id) ? id : VMX_NO_INDEX;
     if (index == state->pid_index) {
         return;
     }
     if (state->pid_index != VMX_NO_INDEX) {
-        store(state, state->pid_index, 0);
+        exchange(state->vm, state->pid_index, entry, 0);
     }
     if (index != VMX_NO_INDEX) {
-        store(state, index, state->descriptor_pa | ENTRY_VALID);
-        if (is_ambiguous(state, index)) {
-            store(state, index, 0);
-        }
+        exchange(state->vm, index, 0, entry);
     }
     state->pid_index = index;
 }
