@@ -206,6 +206,25 @@ static void a_flush_of_a_cancelled_entry_is_asked_for_again(void **state)
     assert_int_equal(bed.cpu[0].entry.changes, 0);
 }
 
+/* docs/CONCURRENCY.md, 7: hardware set IRR and rang, AVIC is withdrawn [W1], and neither the entry nor a halt got to look at IRR. */
+static void a_halt_that_fails_does_not_forget_irr(void **state)
+{
+    (void)state;
+    start(BED_AVIC, 1);
+    bed_round(0);
+    assert_int_equal(bed_pending(0), -1);
+    bed_set_bit(0, VLAPIC_REG_IRR, 0x61);
+    vlapic_svm_inhibit(bed.vm, VLAPIC_SVM_INHIBIT_REQUEST, true);
+    vlapic_cpu_timer_expired(bed.cpu[0].cpu); /* any news that is no vector */
+    assert_false(vlapic_svm_enter(bed.cpu[0].cpu, &bed.cpu[0].guest, &bed.cpu[0].entry));
+    vlapic_cpu_poll(bed.cpu[0].cpu, &bed.cpu[0].duty);
+    vlapic_cpu_timer_expired(bed.cpu[0].cpu);
+    assert_false(vlapic_cpu_halt(bed.cpu[0].cpu)); /* it is to pause, say */
+    bed_enter(0);
+    assert_false(bed_uses_avic(0));
+    assert_int_equal(bed_injected(0), SVMHW_EVENT_VALID | 0x61);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +237,7 @@ int main(void)
         cmocka_unit_test_teardown(an_iommu_tells_of_what_it_posts_while_avic_is_withdrawn, bed_teardown),
         cmocka_unit_test_teardown(a_logical_id_that_was_given_up_is_taken, bed_teardown),
         cmocka_unit_test_teardown(a_flush_of_a_cancelled_entry_is_asked_for_again, bed_teardown),
+        cmocka_unit_test_teardown(a_halt_that_fails_does_not_forget_irr, bed_teardown),
     };
     return cmocka_run_group_tests_name("svm: found by reading", tests, NULL, NULL);
 }

@@ -72,6 +72,14 @@ static void owner_blocks(void)
     asleep = vlapic_cpu_halt(bed.cpu[0].cpu);
 }
 
+/* Asleep since before; something else wakes it, and it enters without vlapic_cpu_exit() between. */
+static void owner_wakes_and_withdraws(void)
+{
+    vlapic_svm_inhibit(bed.vm, VLAPIC_SVM_INHIBIT_NESTED, true);
+    asleep = false;
+    owner_enters();
+}
+
 static void owner_is_put(void)
 {
     vlapic_cpu_put(bed.cpu[0].cpu);
@@ -116,6 +124,8 @@ static void hardware(void)
 
 /* ---- all of it ---- */
 
+static bool sleeps_first;
+
 static void begin(bool without_avic)
 {
     bed_prepare(BED_AVIC);
@@ -128,6 +138,9 @@ static void begin(bool without_avic)
     assert_int_equal(bed_pending(0), -1);
     asleep = false;
     in_guest = false;
+    if (sleeps_first) {
+        assert_true(vlapic_cpu_halt(bed.cpu[0].cpu));
+    }
     bed_forget();
 }
 
@@ -209,6 +222,7 @@ static const struct {
     { "blocks", owner_blocks, false },
     { "blocks without AVIC", owner_blocks, true },
     { "is put", owner_is_put, false },
+    { "wakes and withdraws AVIC", owner_wakes_and_withdraws, false },
     { "is put and blocks", owner_is_put_and_blocks, false },
 };
 #define OWNERS (sizeof owners / sizeof owners[0])
@@ -216,6 +230,7 @@ static const struct {
 static void against_owners(void (*sender)(void))
 {
     for (unsigned i = 0; i < OWNERS; i++) {
+        sleeps_first = owners[i].turn == owner_wakes_and_withdraws;
         interleave(owners[i].name, owners[i].without_avic, sender, owners[i].turn);
         interleave(owners[i].name, owners[i].without_avic, owners[i].turn, sender);
     }

@@ -100,9 +100,10 @@ void vlapic_svm_core_block(void *cpu_state)
     state->shared->asks = (state->vm->features & (VLAPIC_SVM_AVIC | VLAPIC_SVM_X2AVIC)) != 0;
 }
 
+/* `asks` stays until an entry: AVIC may be withdrawn by then, and what was set in IRR meanwhile has to be found. */
 void vlapic_svm_core_unblock(void *cpu_state)
 {
-    ((struct svm_cpu *)cpu_state)->shared->asks = false;
+    (void)cpu_state;
 }
 
 void vlapic_svm_core_publish_levels(struct svm_cpu *state)
