@@ -252,6 +252,34 @@ static void other_messages_are_sent_by_software(void **state)
     }
 }
 
+/* Reference 7.1, [A37]: hardware may have set the delivery status, which AMD's x2APIC mode refuses. */
+static void the_delivery_status_does_not_lose_an_ipi(void **state)
+{
+    struct vlapic_poll duty;
+
+    (void)state;
+    bed_prepare(BED_X2AVIC);
+    assert_int_equal(vlapic_vm_config_defaults(&bed.config, sizeof bed.config, VLAPIC_VENDOR_AMD), VLAPIC_OK);
+    bed.config.host = &bed.host;
+    bed.config.backend = &vlapic_backend_svm;
+    bed.config.backend_config = &bed.svm;
+    bed.config.x2apic = true;
+    bed_start(2);
+    bed_x2apic(0);
+    bed_x2apic(1);
+    bed_enter(0);
+    assert_true(bed_uses_avic(0));
+    assert_int_equal(bed_incomplete(0, 0, 1, 0x5400), VLAPIC_SVM_RESUME);
+    vlapic_cpu_poll(bed.cpu[1].cpu, &duty);
+    assert_true(duty.nmi);
+    /* [A22]: the same as a trap. */
+    bed_enter(0);
+    bed.cpu[0].page[VLAPIC_REG_ICR_HIGH / 4] = 1;
+    assert_int_equal(bed_trap(0, VLAPIC_REG_ICR_LOW, 0x5400), VLAPIC_SVM_RESUME);
+    vlapic_cpu_poll(bed.cpu[1].cpu, &duty);
+    assert_true(duty.nmi);
+}
+
 static void an_illegal_vector_is_an_error(void **state)
 {
     (void)state;
@@ -297,6 +325,7 @@ int main(void)
         cmocka_unit_test_teardown(an_ipi_that_was_not_sent_is_sent_by_software, bed_teardown),
         cmocka_unit_test_teardown(valid_targets_beside_invalid_ones_get_it, bed_teardown),
         cmocka_unit_test_teardown(other_messages_are_sent_by_software, bed_teardown),
+        cmocka_unit_test_teardown(the_delivery_status_does_not_lose_an_ipi, bed_teardown),
         cmocka_unit_test_teardown(an_illegal_vector_is_an_error, bed_teardown),
         cmocka_unit_test_teardown(broken_tables_are_reported, bed_teardown),
     };

@@ -15,8 +15,10 @@ static bool in_x2apic(const struct svm_cpu *state)
     return (vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EXTD) != 0;
 }
 
+/* The delivery status that hardware may have set [A37] is no part of what the guest wrote, and a reserved bit in AMD's x2APIC mode. */
 void vlapic_svm_core_send(struct svm_cpu *state, uint64_t icr)
 {
+    icr &= ~(uint64_t)VLAPIC_ICR_STATUS;
     if (in_x2apic(state)) {
         (void)vlapic_cpu_msr_write(state->cpu, VLAPIC_MSR_OF(VLAPIC_REG_ICR_LOW), icr);
         return;
