@@ -252,6 +252,26 @@ static void other_messages_are_sent_by_software(void **state)
     }
 }
 
+/* Reference 7.1, [A23]: hardware has set the bit of a target that sleeps before it came to an invalid one. */
+static void a_target_before_an_invalid_one_is_woken(void **state)
+{
+    (void)state;
+    bed_prepare(BED_AVIC);
+    bed_hardware();
+    bed.machine.readings.play[23] = SVMHW_A23_EARLIER;
+    bed_start(2);
+    bed_write(0, VLAPIC_REG_LDR, 0x01000000);
+    bed_write(1, VLAPIC_REG_LDR, 0x02000000);
+    bed_round(1);
+    sleep_all_but_the_first();
+    assert_int_equal(bed_vmrun(0).happened, SVMHW_DONE);
+    assert_int_equal(svmhw_mmio_write(bed_core(0), 0xFEE00310, 4, 0x06000000).happened, SVMHW_DONE);
+    assert_int_equal(svmhw_mmio_write(bed_core(0), 0xFEE00300, 4, LOGICAL | 0x61).happened, SVMHW_EXIT);
+    assert_true(bed_bit(1, VLAPIC_REG_IRR, 0x61));
+    assert_int_equal(vlapic_svm_exit(bed.cpu[0].cpu, &bed.cpu[0].length), VLAPIC_SVM_RESUME);
+    assert_int_equal(bed_count(BED_KICK, 1), 1);
+}
+
 /* Reference 7.1, [A37]: hardware may have set the delivery status, which AMD's x2APIC mode refuses. */
 static void the_delivery_status_does_not_lose_an_ipi(void **state)
 {
@@ -325,6 +345,7 @@ int main(void)
         cmocka_unit_test_teardown(an_ipi_that_was_not_sent_is_sent_by_software, bed_teardown),
         cmocka_unit_test_teardown(valid_targets_beside_invalid_ones_get_it, bed_teardown),
         cmocka_unit_test_teardown(other_messages_are_sent_by_software, bed_teardown),
+        cmocka_unit_test_teardown(a_target_before_an_invalid_one_is_woken, bed_teardown),
         cmocka_unit_test_teardown(the_delivery_status_does_not_lose_an_ipi, bed_teardown),
         cmocka_unit_test_teardown(an_illegal_vector_is_an_error, bed_teardown),
         cmocka_unit_test_teardown(broken_tables_are_reported, bed_teardown),

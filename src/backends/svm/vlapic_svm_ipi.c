@@ -15,7 +15,7 @@ static bool in_x2apic(const struct svm_cpu *state)
     return (vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EXTD) != 0;
 }
 
-/* The delivery status that hardware may have set [A37] is no part of what the guest wrote, and a reserved bit in AMD's x2APIC mode. */
+/* The delivery status that hardware may have set is no part of what the guest wrote, and a reserved bit in AMD's x2APIC mode. */
 void vlapic_svm_core_send(struct svm_cpu *state, uint64_t icr)
 {
     icr &= ~(uint64_t)VLAPIC_ICR_STATUS;
@@ -110,5 +110,8 @@ enum vlapic_svm_result vlapic_svm_core_incomplete_ipi(struct svm_cpu *state, uin
         return VLAPIC_SVM_BROKEN;
     }
     vlapic_svm_core_send(state, info1);
+    if (id == INVALID_TARGET) {
+        wake_targets(state, info1); /* for a post, a bit that hardware set before it met the bad target is no news */
+    }
     return VLAPIC_SVM_RESUME;
 }
