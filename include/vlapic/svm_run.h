@@ -79,7 +79,7 @@ bool vlapic_svm_enter(struct vlapic_cpu *cpu, const struct vlapic_svm_guest *gue
 
 /**
  * The entry that vlapic_svm_enter() prepared does not take place, or failed. A vector that it was to inject is in IRR again; an NMI and
- * an ExtINT, which their sources count as served, are injected at the next entry.
+ * an ExtINT, which their sources count as served, are injected at the next entry. entry.changes are told again by the next one.
  * \param cpu  the vCPU, loaded
  * \ctx_owner
  * \manual{Library}

@@ -256,7 +256,8 @@ void vlapic_svm_cancel(struct vlapic_cpu *cpu)
     if (state->events.injected != 0) {
         *(uint64_t *)(void *)(state->vmcb + VMCB_EVENT_INJECTION) = 0;
     }
-    state->changes |= state->entry.changes & VLAPIC_SVM_FLUSH_TLB; /* not done: the processor has not seen it */
+    /* Not done, or it does not harm to do it again; a step is for what waits then. */
+    state->changes |= state->entry.changes & (VLAPIC_SVM_CHANGED_MAPPING | VLAPIC_SVM_FLUSH_TLB);
     vlapic_cpu_exit(cpu);
     vlapic_events_cancel(&state->events, cpu);
 }
