@@ -144,8 +144,8 @@ struct vlapic_backend {
     void (*block)(void *cpu_state);
     /** It does not sleep any more. Owner. NULL together with block. */
     void (*unblock)(void *cpu_state);
-    /** State that hardware may mirror has changed (enum vlapic_change bits). At RESET, VLAPIC_CHANGE_ALL may come before
-     *  the identity is in place; VLAPIC_CHANGE_IDENTITY follows. Owner. NULL: not of interest. */
+    /** State that hardware may mirror has changed (enum vlapic_change bits). With VLAPIC_CHANGE_VOID the identity need
+     *  not be in place yet; VLAPIC_CHANGE_IDENTITY follows. Owner. NULL: not of interest. */
     void (*changed)(void *cpu_state, uint32_t what);
     /** Reasons, as a bitmask of the backend's own, for which acceleration is withdrawn now; 0 for none. Any thread.
      *  NULL: always 0. */

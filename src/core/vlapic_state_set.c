@@ -254,10 +254,10 @@ static void replace(struct vlapic_cpu *cpu, const struct vlapic_values *s, enum 
     put_registers(cpu, s);
     put_events(cpu, word(s, VLAPIC_STATE_EVENTS), word(s, VLAPIC_STATE_SIPI_VECTOR));
     vlapic_core_derive(cpu);
+    vlapic_tell_backend(cpu, VLAPIC_CHANGE_ALL);
     vlapic_core_identity_changed(cpu, word(s, VLAPIC_STATE_XAPIC_ID));
     put_timer(cpu, s);
     vlapic_core_timer_resume(cpu, time == VLAPIC_TIME_RAN ? wide(s, VLAPIC_STATE_TIME_NS) : UINT64_MAX);
-    vlapic_tell_backend(cpu, VLAPIC_CHANGE_ALL);
     if (old_base != cpu->apic_base && cpu->vm->host.base_changed != NULL) {
         cpu->vm->host.base_changed(cpu->cookie, old_base, cpu->apic_base);
     }
