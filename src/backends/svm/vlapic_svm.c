@@ -168,6 +168,7 @@ static void changed(void *cpu_state, uint32_t what)
     }
     if ((what & (VLAPIC_CHANGE_MODE | VLAPIC_CHANGE_ENABLE | VLAPIC_CHANGE_IDENTITY)) != 0) {
         state->is_stale = true;
+        vlapic_svm_core_update_accepts(state, (what & VLAPIC_CHANGE_VOID) != 0);
         vlapic_svm_core_update_tables(state);
     }
     if ((what & VLAPIC_CHANGE_VOID) != 0) {

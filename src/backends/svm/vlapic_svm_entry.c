@@ -192,6 +192,9 @@ void vlapic_svm_core_enter(void *cpu_state, const struct vlapic_entry *entry)
     offer = make_offer(state, entry);
     give_to_vnmi(state, &offer);
     plan = vlapic_events_plan(&state->events, state->cpu, offer, state->vm->ops.acknowledge_extint);
+    if (state->events.accepted) {
+        vlapic_svm_core_know_one(state, (uint8_t)state->events.injected, false);
+    }
     inject(state, &plan);
     expect_another_iret(state, &plan);
     wait_for_nmi(state, &plan);
@@ -219,7 +222,7 @@ uint32_t vlapic_svm_core_exit(void *cpu_state)
     if (svm_uses_avic(state)) {
         vlapic_shadow_restore(&state->shadow, state->page);
         vlapic_shadow_tidy(state->page, (state->features & VLAPIC_SVM_AVIC) == 0);
-        vlapic_svm_core_know(state->shared);
+        vlapic_svm_core_know(state);
         return VLAPIC_CHANGE_TPR | VLAPIC_CHANGE_ISR;
     }
     take_v_tpr(state);
@@ -249,10 +252,14 @@ bool vlapic_svm_enter(struct vlapic_cpu *cpu, const struct vlapic_svm_guest *gue
 void vlapic_svm_cancel(struct vlapic_cpu *cpu)
 {
     struct svm_cpu *state = svm_of(cpu);
+    uint8_t vector;
+    bool accepted;
 
     if (state == NULL) {
         return;
     }
+    vector = (uint8_t)state->events.injected;
+    accepted = state->events.accepted;
     if (state->events.injected != 0) {
         *(uint64_t *)(void *)(state->vmcb + VMCB_EVENT_INJECTION) = 0;
     }
@@ -260,4 +267,7 @@ void vlapic_svm_cancel(struct vlapic_cpu *cpu)
     state->changes |= state->entry.changes & (VLAPIC_SVM_CHANGED_MAPPING | VLAPIC_SVM_FLUSH_TLB);
     vlapic_cpu_exit(cpu);
     vlapic_events_cancel(&state->events, cpu);
+    if (accepted) {
+        vlapic_svm_core_know_one(state, vector, true);
+    }
 }

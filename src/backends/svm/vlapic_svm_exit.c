@@ -302,8 +302,17 @@ enum vlapic_svm_result vlapic_svm_exit(struct vlapic_cpu *cpu, uint32_t *length)
 uint32_t vlapic_svm_get_in_flight(struct vlapic_cpu *cpu)
 {
     struct svm_cpu *state = svm_of(cpu);
+    uint32_t before, information;
 
-    return state != NULL ? vlapic_events_take_back(&state->events, cpu, state->v_nmi) : 0;
+    if (state == NULL) {
+        return 0;
+    }
+    before = state->events.in_flight;
+    information = vlapic_events_take_back(&state->events, cpu, state->v_nmi);
+    if (state->events.in_flight != before) {
+        vlapic_svm_core_know_one(state, (uint8_t)before, true);
+    }
+    return information;
 }
 
 void vlapic_svm_set_in_flight(struct vlapic_cpu *cpu, uint32_t information)

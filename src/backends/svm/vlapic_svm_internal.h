@@ -121,6 +121,7 @@ struct svm_cpu {
     bool v_nmi;        /* with vNMI: one is pending for hardware to take */
     bool extint_waits; /* an ExtINT needs a window, which AVIC has not */
     bool needs_flush;  /* another vCPU may have run on this processor */
+    bool accepts;      /* the APIC takes fixed interrupts: new bits of IRR count */
     bool is_prepared;  /* AVIC is on or off as the entry that has begun needs it */
     bool unblocks_nmi; /* with vNMI: V_NMI_MASK is to be cleared */
     uint32_t changes;  /* enum vlapic_svm_change that the next entry is to tell */
@@ -142,6 +143,12 @@ static inline struct svm_cpu *svm_of(struct vlapic_cpu *cpu)
 static inline uint32_t svm_page(const struct svm_cpu *state, uint32_t offset)
 {
     return state->page[offset / 4];
+}
+
+static inline bool svm_accepts(const struct svm_cpu *state)
+{
+    return (vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EN) != 0 &&
+           (svm_page(state, VLAPIC_REG_SVR) & VLAPIC_SVR_ENABLE) != 0;
 }
 
 static inline uint64_t svm_get(const struct svm_cpu *state, uint32_t offset)
@@ -217,7 +224,11 @@ void vlapic_svm_core_block(void *cpu_state);
 void vlapic_svm_core_unblock(void *cpu_state);
 void vlapic_svm_core_publish_levels(struct svm_cpu *state);
 /* The core is about to see IRR as it is now. */
-void vlapic_svm_core_know(struct svm_shared *shared);
+void vlapic_svm_core_know(struct svm_cpu *state);
+/* The core has taken this vector out of IRR, or put it back. */
+void vlapic_svm_core_know_one(struct svm_cpu *state, uint8_t vector, bool pending);
+/* Enable bits, or all of the state, may have changed: whether IRR can get new bits follows. */
+void vlapic_svm_core_update_accepts(struct svm_cpu *state, bool replaced);
 
 /* --- vlapic_svm_entry.c --------------------------------------------------------------------------------------------------- */
 void vlapic_svm_core_enter(void *cpu_state, const struct vlapic_entry *entry);

@@ -5,6 +5,8 @@
  */
 #include "vlapic_svm_internal.h"
 
+#define ILLEGAL_VECTORS 0xFFFFu /* of the first word */
+
 static bool level_of(const struct svm_shared *shared, uint32_t vector)
 {
     return (__atomic_load_n(&shared->level[vector / 64], __ATOMIC_SEQ_CST) >> (vector % 64) & 1) != 0;
@@ -45,27 +47,81 @@ void vlapic_svm_core_notify(void *memory)
     shared->doorbell(shared->cookie, __atomic_load_n(&shared->host_id, __ATOMIC_SEQ_CST));
 }
 
-/* [E2] after [W1], [H2]: did hardware, or somebody who rang the bell, set a bit that the core has not seen? VMRUN with AVIC looks by itself. */
-bool vlapic_svm_core_pending(const void *memory)
+static bool has_unknown(const struct svm_shared *shared)
 {
-    const struct svm_shared *shared = memory;
     uint32_t unknown = 0;
 
-    if (!shared->asks) {
-        return false;
-    }
     for (uint32_t w = 0; w < 8; w++) {
         unknown |= svm_irr(shared, w) & ~shared->known[w];
     }
     return unknown != 0;
 }
 
-/* [X1] */
-void vlapic_svm_core_know(struct svm_shared *shared)
+/* [E2] after [W1], [H2]: did hardware, or somebody who rang the bell, set a bit that the core has not seen? VMRUN with AVIC looks by itself. */
+bool vlapic_svm_core_pending(const void *memory)
 {
-    for (uint32_t w = 0; w < 8; w++) {
-        shared->known[w] = svm_irr(shared, w);
+    const struct svm_shared *shared = memory;
+
+    return shared->asks && has_unknown(shared);
+}
+
+static void remove(struct svm_shared *shared, uint32_t word, uint32_t bits)
+{
+    if (bits != 0) {
+        __atomic_fetch_and(&shared->page[VLAPIC_REG_IRR / 4 + word * 4], ~bits, __ATOMIC_SEQ_CST);
     }
+}
+
+/*
+ * [X1] An IOMMU, and a processor that had read the table before, set IRR also of an APIC that accepts nothing: what was not there when it stopped
+ * was not accepted. Vectors below 16 never are.
+ */
+void vlapic_svm_core_know(struct svm_cpu *state)
+{
+    struct svm_shared *shared = state->shared;
+
+    for (uint32_t w = 0; w < 8; w++) {
+        uint32_t irr = svm_irr(shared, w);
+        uint32_t legal = w == 0 ? irr & ~ILLEGAL_VECTORS : irr;
+        uint32_t accepted = state->accepts ? legal : legal & shared->known[w];
+
+        remove(shared, w, irr & ~accepted);
+        shared->known[w] = accepted;
+    }
+}
+
+void vlapic_svm_core_know_one(struct svm_cpu *state, uint8_t vector, bool pending)
+{
+    uint32_t bit = 1u << (vector % 32);
+    uint32_t *known = &state->shared->known[vector / 32];
+
+    *known = pending ? *known | bit : *known & ~bit;
+}
+
+/* What IRR has when the APIC stops accepting was accepted, and so was what another state brings. The core may not know all of it. */
+static void take_as_it_is(struct svm_cpu *state)
+{
+    if (has_unknown(state->shared)) {
+        vlapic_backend_wake(state->cpu);
+    }
+    state->accepts = true;
+    vlapic_svm_core_know(state);
+}
+
+void vlapic_svm_core_update_accepts(struct svm_cpu *state, bool replaced)
+{
+    bool accepts = svm_accepts(state);
+
+    if (!state->accepts && !replaced) {
+        vlapic_svm_core_know(state);
+    } else if (!accepts) {
+        take_as_it_is(state);
+    } else if (replaced) {
+        for (uint32_t w = 0; w < 8; w++) {
+            state->shared->known[w] = 0;
+        }
+    }
+    state->accepts = accepts;
 }
 
 /* What was posted is in IRR already: the core derives anew what follows from it. */
@@ -73,7 +129,7 @@ bool vlapic_svm_core_collect(void *cpu_state, struct vlapic_vectors *posted, str
 {
     (void)posted;
     (void)level;
-    vlapic_svm_core_know(((struct svm_cpu *)cpu_state)->shared);
+    vlapic_svm_core_know(cpu_state);
     return false;
 }
 

@@ -22,12 +22,6 @@ static bool is_attached(const struct svm_cpu *state)
     return vlapic_backend_find(state->cpu, vlapic_cpu_apic_id(state->cpu)) == state->cpu;
 }
 
-static bool accepts(const struct svm_cpu *state)
-{
-    return (vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EN) != 0 &&
-           (svm_page(state, VLAPIC_REG_SVR) & VLAPIC_SVR_ENABLE) != 0;
-}
-
 static bool in_x2apic(const struct svm_cpu *state)
 {
     return (vlapic_cpu_apic_base(state->cpu) & VLAPIC_BASE_EXTD) != 0;
@@ -45,7 +39,7 @@ static void write_physical(const struct svm_cpu *state)
         return;
     }
     if (is_attached(state)) {
-        entry = PHYSICAL_VALID | (accepts(state) ? state->page_pa : state->vm->discard_pa);
+        entry = PHYSICAL_VALID | (svm_accepts(state) ? state->page_pa : state->vm->discard_pa);
     }
     if (entry != 0) {
         entry |= state->shared->host_id & PHYSICAL_HOST; /* a doorbell that comes late goes where the vCPU was */
@@ -148,7 +142,7 @@ static struct svm_place find_place(const struct svm_cpu *state)
     struct svm_place place = { 0 };
     uint32_t id = vlapic_cpu_apic_id(state->cpu);
 
-    if (!is_attached(state) || !accepts(state)) {
+    if (!is_attached(state) || !svm_accepts(state)) {
         return place;
     }
     place.x2apic = in_x2apic(state);
