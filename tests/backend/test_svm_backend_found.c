@@ -227,6 +227,24 @@ static void a_halt_that_fails_does_not_forget_irr(void **state)
     assert_int_equal(bed_injected(0), SVMHW_EVENT_VALID | 0x61);
 }
 
+/* Reference 6.5, [A18], the other reading: an IPI clears TMR, and the next level is to set it again. */
+static void a_level_after_an_ipi_has_its_eoi(void **state)
+{
+    (void)state;
+    start(BED_AVIC, 1);
+    assert_true(vlapic_cpu_post(bed.cpu[0].cpu, 0x61, true));
+    bed_round(0);
+    bed_enter(0);
+    /* The guest takes it and ends it; then the IPI comes, is taken and ended. */
+    __atomic_fetch_and(&bed.cpu[0].page[(VLAPIC_REG_IRR + 0x30) / 4], ~2u, __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(&bed.cpu[0].page[(VLAPIC_REG_TMR + 0x30) / 4], ~2u, __ATOMIC_SEQ_CST);
+    bed_leave(0);
+    assert_true(vlapic_cpu_post(bed.cpu[0].cpu, 0x61, true));
+    bed_round(0);
+    assert_true(bed_bit(0, VLAPIC_REG_IRR, 0x61));
+    assert_true(bed_bit(0, VLAPIC_REG_TMR, 0x61));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +258,7 @@ int main(void)
         cmocka_unit_test_teardown(a_logical_id_that_was_given_up_is_taken, bed_teardown),
         cmocka_unit_test_teardown(changes_of_a_cancelled_entry_are_told_again, bed_teardown),
         cmocka_unit_test_teardown(a_halt_that_fails_does_not_forget_irr, bed_teardown),
+        cmocka_unit_test_teardown(a_level_after_an_ipi_has_its_eoi, bed_teardown),
     };
     return cmocka_run_group_tests_name("svm: found by reading", tests, NULL, NULL);
 }

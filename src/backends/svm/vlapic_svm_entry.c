@@ -222,6 +222,7 @@ uint32_t vlapic_svm_core_exit(void *cpu_state)
     if (svm_uses_avic(state)) {
         vlapic_shadow_restore(&state->shadow, state->page);
         vlapic_shadow_tidy(state->page, (state->features & VLAPIC_SVM_AVIC) == 0);
+        vlapic_svm_core_publish_levels(state);
         vlapic_svm_core_know(state);
         return VLAPIC_CHANGE_TPR | VLAPIC_CHANGE_ISR;
     }

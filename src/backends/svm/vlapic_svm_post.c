@@ -162,12 +162,15 @@ void vlapic_svm_core_unblock(void *cpu_state)
     (void)cpu_state;
 }
 
+/* An IPI may have cleared the mode of its vector in TMR: a level that was posted into IRR then had no EOI that exits. */
 void vlapic_svm_core_publish_levels(struct svm_cpu *state)
 {
     for (uint32_t w = 0; w < 4; w++) {
         uint64_t low = svm_page(state, VLAPIC_REG_TMR + 32 * w);
         uint64_t high = svm_page(state, VLAPIC_REG_TMR + 32 * w + 16);
 
-        __atomic_store_n(&state->shared->level[w], high << 32 | low, __ATOMIC_SEQ_CST);
+        if (state->shared->level[w] != (high << 32 | low)) {
+            __atomic_store_n(&state->shared->level[w], high << 32 | low, __ATOMIC_SEQ_CST);
+        }
     }
 }
