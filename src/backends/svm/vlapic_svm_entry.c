@@ -161,6 +161,24 @@ static void take_v_tpr(struct svm_cpu *state)
     }
 }
 
+/*
+ * Accesses that are not of one aligned register go to the page as to memory, without an exit. The VM has no extended registers, or it did without
+ * AVIC: what the page has in their places never changes. The shadow has the others.
+ */
+static void tidy_page(struct svm_cpu *state)
+{
+    vlapic_shadow_restore(&state->shadow, state->page);
+    vlapic_shadow_tidy(state->page, (state->features & VLAPIC_SVM_AVIC) == 0);
+    state->page[VLAPIC_REG_VERSION / 4] = state->version;
+    state->page[VLAPIC_REG_ISR / 4] &= ~ILLEGAL_VECTORS;
+    state->page[VLAPIC_REG_TMR / 4] &= ~ILLEGAL_VECTORS;
+    state->page[VLAPIC_REG_EXT_CONTROL / 4] = 0;
+    for (uint32_t i = 0; i < 8; i++) {
+        state->page[VLAPIC_REG_IER / 4 + i * 4] = UINT32_MAX;
+        state->page[VLAPIC_REG_EXT_LVT / 4 + i * 4] = VLAPIC_LVT_MASKED;
+    }
+}
+
 /* --- entry and exit ------------------------------------------------------------------------------------------------------------------ */
 
 /*
@@ -209,6 +227,7 @@ void vlapic_svm_core_enter(void *cpu_state, const struct vlapic_entry *entry)
     state->needs_flush = false;
     if (svm_uses_avic(state)) {
         vlapic_shadow_keep(&state->shadow, state->page);
+        state->version = svm_page(state, VLAPIC_REG_VERSION);
         vlapic_svm_core_set_running(state, true, false);
     }
 }
@@ -220,8 +239,7 @@ uint32_t vlapic_svm_core_exit(void *cpu_state)
     state->v_nmi = (svm_get(state, VMCB_INTERRUPT_CONTROL) & CONTROL_V_NMI) != 0;
     look_for_iret(state);
     if (svm_uses_avic(state)) {
-        vlapic_shadow_restore(&state->shadow, state->page);
-        vlapic_shadow_tidy(state->page, (state->features & VLAPIC_SVM_AVIC) == 0);
+        tidy_page(state);
         vlapic_svm_core_publish_levels(state);
         vlapic_svm_core_know(state);
         return VLAPIC_CHANGE_TPR | VLAPIC_CHANGE_ISR;

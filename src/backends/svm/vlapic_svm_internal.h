@@ -58,6 +58,7 @@
 #define LOGICAL_VALID (1u << 31)
 
 #define RFLAGS_IF (1u << 9)
+#define ILLEGAL_VECTORS 0xFFFFu /* of the first word of IRR, ISR and TMR */
 
 /* --- objects ------------------------------------------------------------------------------------------------------------ */
 
@@ -113,6 +114,7 @@ struct svm_cpu {
     struct svm_place place;
     struct vlapic_events events;
     struct vlapic_shadow shadow;
+    uint32_t version; /* the register, over each run */
 
     uint32_t features; /* in use, and written to the VMCB */
     bool is_stale;     /* the APIC has changed what `features` depend on */

@@ -5,8 +5,6 @@
  */
 #include "vlapic_svm_internal.h"
 
-#define ILLEGAL_VECTORS 0xFFFFu /* of the first word */
-
 static bool level_of(const struct svm_shared *shared, uint32_t vector)
 {
     return (__atomic_load_n(&shared->level[vector / 64], __ATOMIC_SEQ_CST) >> (vector % 64) & 1) != 0;
