@@ -213,6 +213,26 @@ static void a_fault_is_carried_out_by_the_model(void **state)
     assert_int_equal(bed_read(0, VLAPIC_REG_VERSION), 0x00050014);
 }
 
+/* Reference 7.2: 402h tells bits 11:4 of the offset alone, and a fault may be anywhere in the register's 16 bytes. */
+static void a_fault_between_registers_makes_progress(void **state)
+{
+    (void)state;
+    for (uint32_t low = 0; low < 16; low++) {
+        start(BED_AVIC);
+        bed.cpu[0].reg[7] = WINDOW + VLAPIC_REG_CURRENT_COUNT + low;
+        bed.cpu[0].reg[0] = UINT64_MAX;
+        bed_code(0, "\x8A\x07", 2); /* MOV AL, [RDI] */
+        bed_enter(0);
+        assert_int_equal(bed_fault(0, VLAPIC_REG_CURRENT_COUNT, false), VLAPIC_SVM_ADVANCE);
+        assert_int_equal(bed.cpu[0].length, 2);
+        assert_int_equal(bed.cpu[0].reg[0] & 0xFF, 0);
+        /* Another register: the code has changed. */
+        bed_enter(0);
+        assert_int_equal(bed_fault(0, VLAPIC_REG_APR, false), VLAPIC_SVM_RESUME);
+        bed_end();
+    }
+}
+
 static void in_x2apic_mode_a_fault_is_an_msr_access(void **state)
 {
     (void)state;
@@ -624,6 +644,7 @@ int main(void)
         cmocka_unit_test_teardown(a_level_eoi_is_told_once, bed_teardown),
         cmocka_unit_test_teardown(every_other_register_is_a_fault, bed_teardown),
         cmocka_unit_test_teardown(a_fault_is_carried_out_by_the_model, bed_teardown),
+        cmocka_unit_test_teardown(a_fault_between_registers_makes_progress, bed_teardown),
         cmocka_unit_test_teardown(in_x2apic_mode_a_fault_is_an_msr_access, bed_teardown),
         cmocka_unit_test_teardown(the_window_is_decoded, bed_teardown),
         cmocka_unit_test_teardown(other_addresses_are_not_ours, bed_teardown),

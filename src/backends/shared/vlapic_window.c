@@ -61,7 +61,7 @@ static bool memory_write(void *cookie, const struct vlapic_decode_address *addre
 }
 
 static enum vlapic_decode_status execute(struct access *access, const struct vlapic_decode_insn *insn,
-                                         uint64_t guest_physical, bool write)
+                                         uint64_t guest_physical, uint32_t untold, bool write)
 {
     const struct vlapic_decode_ops *guest = access->guest;
     const struct vlapic_decode_ops ops = {
@@ -75,7 +75,11 @@ static enum vlapic_decode_status execute(struct access *access, const struct vla
         .memory_read = guest->memory_read != NULL ? memory_read : NULL,
         .memory_write = guest->memory_write != NULL ? memory_write : NULL,
     };
+    struct vlapic_decode_address operand;
 
+    if (untold != 0 && vlapic_decode_address(insn, &ops, access, write, &operand) == VLAPIC_DECODE_DONE) {
+        guest_physical = (guest_physical & ~(uint64_t)untold) | (operand.linear & untold);
+    }
     return vlapic_decode_execute(insn, &ops, access, guest_physical, write);
 }
 
@@ -104,9 +108,9 @@ enum vlapic_window_result vlapic_window_access(struct vlapic_cpu *cpu, const str
     count = host->fetch(access.cookie, bytes, sizeof(bytes), &mode);
     status = vlapic_decode_parse(mode, bytes, count, &insn);
     if (status == VLAPIC_DECODE_DONE) {
-        status = execute(&access, &insn, guest_physical, direction == VLAPIC_WINDOW_WRITE);
+        status = execute(&access, &insn, guest_physical, host->untold, direction == VLAPIC_WINDOW_WRITE);
         if (direction == VLAPIC_WINDOW_EITHER && status == VLAPIC_DECODE_MISMATCH) {
-            status = execute(&access, &insn, guest_physical, true);
+            status = execute(&access, &insn, guest_physical, host->untold, true);
         }
     }
     switch (status) {

@@ -19,6 +19,7 @@ enum vlapic_window_direction { VLAPIC_WINDOW_READ, VLAPIC_WINDOW_WRITE, VLAPIC_W
 struct vlapic_window_host {
     size_t (*fetch)(void *cpu_cookie, uint8_t *bytes, size_t size, enum vlapic_decode_mode *mode);
     const struct vlapic_decode_ops *guest;
+    uint32_t untold; /* bits of the address that the exit does not tell: the instruction does */
 };
 
 /* True if the address is in the window of an APIC in xAPIC mode. */

@@ -23,6 +23,7 @@ enum code {
 #define FAULT_WRITE (1u << 1)
 #define FAULT_FETCH (1u << 4)
 #define NOT_ACCELERATED_WRITE (1ull << 32)
+#define BITS_NOT_TOLD 0xFu /* of the offset */
 
 static uint64_t read_register(const struct svm_cpu *state, uint32_t reg)
 {
@@ -128,9 +129,14 @@ static enum vlapic_svm_result write_msr(const struct svm_cpu *state, uint32_t *l
 
 /* --- the window ------------------------------------------------------------------------------------------------------------------ */
 
-static enum vlapic_svm_result decode(const struct svm_cpu *state, uint64_t guest_physical, bool write, uint32_t *length)
+static enum vlapic_svm_result decode(const struct svm_cpu *state, uint64_t guest_physical, uint32_t untold, bool write,
+                                     uint32_t *length)
 {
-    const struct vlapic_window_host host = { .fetch = state->vm->ops.fetch, .guest = state->vm->ops.guest };
+    const struct vlapic_window_host host = {
+        .fetch = state->vm->ops.fetch,
+        .guest = state->vm->ops.guest,
+        .untold = untold,
+    };
 
     switch (vlapic_window_access(state->cpu, &host, guest_physical, write ? VLAPIC_WINDOW_WRITE : VLAPIC_WINDOW_READ,
                                  length)) {
@@ -151,7 +157,7 @@ enum vlapic_svm_result vlapic_svm_access(struct vlapic_cpu *cpu, uint64_t guest_
     if (state == NULL || !vlapic_window_has(cpu, guest_physical)) {
         return VLAPIC_SVM_NOT_MINE;
     }
-    return decode(state, guest_physical, write, length);
+    return decode(state, guest_physical, 0, write, length);
 }
 
 static enum vlapic_svm_result nested_page_fault(const struct svm_cpu *state, uint32_t *length)
@@ -241,7 +247,7 @@ static enum vlapic_svm_result not_accelerated(struct svm_cpu *state, uint32_t va
     if (in_x2apic(state)) {
         return write ? write_msr(state, length) : read_msr(state, length);
     }
-    return decode(state, offset, write, length);
+    return decode(state, offset, BITS_NOT_TOLD, write, length);
 }
 
 /* --- all of them ---------------------------------------------------------------------------------------------------------------------- */
