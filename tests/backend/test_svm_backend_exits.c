@@ -176,7 +176,9 @@ static void every_other_register_is_a_fault(void **state)
             if (write && is_trap(offset)) {
                 continue;
             }
-            start(BED_AVIC);
+            bed_prepare(BED_AVIC);
+            bed.svm.cpuid_edx = ~(1u << 27); /* the extended LVT */
+            bed_start(1);
             bed.cpu[0].reg[7] = WINDOW + offset;
             bed.cpu[0].reg[0] = 0x5A5A5A5A;
             bed_code(0, write ? "\x89\x07" : "\x8B\x07", 2); /* MOV [RDI], EAX; MOV EAX, [RDI] */
@@ -211,6 +213,30 @@ static void a_fault_is_carried_out_by_the_model(void **state)
     bed_enter(0);
     assert_int_equal(bed_fault(0, VLAPIC_REG_VERSION, true), VLAPIC_SVM_ADVANCE);
     assert_int_equal(bed_read(0, VLAPIC_REG_VERSION), 0x00050014);
+}
+
+/* Reference 5.1, EDX[27]: a write has happened, and RIP is behind it. The VM has no such registers. */
+static void a_write_of_the_extended_lvt_may_be_a_trap(void **state)
+{
+    (void)state;
+    for (uint32_t offset = VLAPIC_REG_EXT_LVT; offset <= VLAPIC_REG_EXT_LVT + 0x30; offset += 0x10) {
+        start(BED_AVIC);
+        bed.cpu[0].reg[7] = WINDOW + offset;
+        bed_code(0, "\x89\x07", 2); /* the next one is another MOV [RDI], EAX */
+        bed_enter(0);
+        assert_int_equal(bed_trap(0, offset, 0x000200FF), VLAPIC_SVM_RESUME);
+        assert_int_equal(bed.cpu[0].length, 0);
+        assert_int_equal(page(offset), VLAPIC_LVT_MASKED);
+        /* A read, if it exits, is a fault still; beyond 530h so are writes. */
+        bed_code(0, "\x8B\x07", 2);
+        bed_enter(0);
+        assert_int_equal(bed_fault(0, offset, false), VLAPIC_SVM_ADVANCE);
+        bed.cpu[0].reg[7] = WINDOW + 0x540;
+        bed_code(0, "\x89\x07", 2);
+        bed_enter(0);
+        assert_int_equal(bed_fault(0, 0x540, true), VLAPIC_SVM_ADVANCE);
+        bed_end();
+    }
 }
 
 /* Reference 7.2: 402h tells bits 11:4 of the offset alone, and a fault may be anywhere in the register's 16 bytes. */
@@ -644,6 +670,7 @@ int main(void)
         cmocka_unit_test_teardown(a_level_eoi_is_told_once, bed_teardown),
         cmocka_unit_test_teardown(every_other_register_is_a_fault, bed_teardown),
         cmocka_unit_test_teardown(a_fault_is_carried_out_by_the_model, bed_teardown),
+        cmocka_unit_test_teardown(a_write_of_the_extended_lvt_may_be_a_trap, bed_teardown),
         cmocka_unit_test_teardown(a_fault_between_registers_makes_progress, bed_teardown),
         cmocka_unit_test_teardown(in_x2apic_mode_a_fault_is_an_msr_access, bed_teardown),
         cmocka_unit_test_teardown(the_window_is_decoded, bed_teardown),

@@ -7,6 +7,7 @@
 #define EDX_AVIC (1u << 13)
 #define EDX_X2AVIC (1u << 18)
 #define EDX_VNMI (1u << 25)
+#define EDX_EXT_LVT_TRAPS (1u << 27)
 #define ECX_X2AVIC_EXT (1u << 6)
 #define MAX_ID_AVIC 254u
 #define MAX_ID_X2AVIC 511u
@@ -132,6 +133,7 @@ static enum vlapic_status vm_init(void *vm_state, const struct vlapic_vm_config 
     vm->table_limit = table_limit(vm->features, svm->physical_table_pages);
     vm->max_apic_id = config->max_apic_id;
     vm->erratum_1235 = svm->erratum_1235;
+    vm->ext_lvt_traps = (svm->cpuid_edx & EDX_EXT_LVT_TRAPS) != 0;
     vm->lasting_inhibits = lasting_inhibits(config, svm);
     return VLAPIC_OK;
 }

@@ -24,6 +24,7 @@ enum code {
 #define FAULT_FETCH (1u << 4)
 #define NOT_ACCELERATED_WRITE (1ull << 32)
 #define BITS_NOT_TOLD 0xFu /* of the offset */
+#define LAST_EXT_LVT 0x530u
 
 static uint64_t read_register(const struct svm_cpu *state, uint32_t reg)
 {
@@ -235,6 +236,12 @@ static uint32_t accessed_register(const struct svm_cpu *state)
     return (uint32_t)svm_get(state, VMCB_EXIT_INFO1) & 0xFF0u;
 }
 
+/* This VM has none, or it did without AVIC: the exit has put back what was there. */
+static bool is_ext_lvt_trap(const struct svm_cpu *state, uint32_t offset)
+{
+    return state->vm->ext_lvt_traps && offset >= VLAPIC_REG_EXT_LVT && offset <= LAST_EXT_LVT;
+}
+
 static enum vlapic_svm_result not_accelerated(struct svm_cpu *state, uint32_t value, uint32_t *length)
 {
     uint64_t info1 = svm_get(state, VMCB_EXIT_INFO1);
@@ -243,6 +250,9 @@ static enum vlapic_svm_result not_accelerated(struct svm_cpu *state, uint32_t va
 
     if (write && is_trap(offset)) {
         return trap(state, offset, value);
+    }
+    if (write && is_ext_lvt_trap(state, offset)) {
+        return VLAPIC_SVM_RESUME;
     }
     if (in_x2apic(state)) {
         return write ? write_msr(state, length) : read_msr(state, length);

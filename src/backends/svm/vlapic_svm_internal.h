@@ -86,6 +86,7 @@ struct svm_vm {
     uint32_t features;
     uint32_t lasting_inhibits; /* for as long as the VM is */
     bool erratum_1235;
+    bool ext_lvt_traps; /* writes of extended LVT registers are in the page when they exit */
     /* atomic */
     uint32_t inhibits; /* the embedder's */
     uint32_t odd_physical;
