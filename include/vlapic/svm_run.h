@@ -120,7 +120,7 @@ bool vlapic_svm_apic_page(struct vlapic_cpu *cpu, uint64_t *guest_physical);
 
 /**
  * Everything that the backend has written into the VMCB is gone: it is new, or another one. The next entry writes it all. RESET, INIT and another
- * state of the APIC end the blocking of NMIs; to restore a vCPU whose V_NMI_MASK is set, call this after the APIC's state was set.
+ * state of the APIC end the blocking of NMIs; to keep the V_NMI_MASK of a VMCB that is restored, call this after the APIC's state was set.
  * \param cpu  the vCPU
  * \ctx_owner
  * \manual{Library}
@@ -128,19 +128,21 @@ bool vlapic_svm_apic_page(struct vlapic_cpu *cpu, uint64_t *guest_physical);
 void vlapic_svm_vmcb_replaced(struct vlapic_cpu *cpu);
 
 /**
- * The event that an exit interrupted on its way to the guest, and that the next entry injects again: for saving it with the state of the core. A
- * vector of this APIC is given back to IRR instead, so that the APIC's state has it.
+ * What neither the state of the APIC nor that of the core has, for saving it with them: the event that an exit interrupted on its way to the guest,
+ * an NMI that the backend holds, and whether NMIs are blocked. A vector of this APIC is given back to IRR instead, so that the APIC's state has it.
  * \param cpu  the vCPU
- * \return the format of EVENTINJ bits 31:0, with bit 30 set if there is an NMI besides an external interrupt; 0 for none
+ * \return the format of EVENTINJ bits 31:0, with two bits that are not hardware's: 30 if there is an NMI besides an external interrupt, 29 if
+ *         NMIs are blocked, by one in service (also without bit 31; an NMI that is told as well is pending behind it); 0 for none
  * \ctx_owner
  * \manual{AMD APM 2, "EXITINTINFO"}
  */
 uint32_t vlapic_svm_get_in_flight(struct vlapic_cpu *cpu);
 
 /**
- * Restores what vlapic_svm_get_in_flight() gave: after the state of the APIC, whose loading voids what is in flight.
+ * Restores what vlapic_svm_get_in_flight() gave: after the state of the APIC, whose loading voids what is in flight. The processor may be one with
+ * vNMI, or without it, whatever the other one was.
  * \param cpu          the vCPU
- * \param information  0, or an NMI or external interrupt as vlapic_svm_get_in_flight() gives them; others are ignored
+ * \param information  0, or what vlapic_svm_get_in_flight() gave; events other than NMIs and external interrupts are ignored
  * \ctx_owner
  * \manual{AMD APM 2, "Event Injection"}
  */

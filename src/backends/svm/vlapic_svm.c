@@ -177,6 +177,8 @@ static void changed(void *cpu_state, uint32_t what)
         state->events = (struct vlapic_events){ 0 };
         state->v_nmi = false;
         state->unblocks_nmi = true;
+        state->blocks_nmi = false;
+        state->nmi_waits = false;
         state->nmi_blocked = false;
         state->iret_is_next = false;
         state->extint_waits = false;

@@ -7,11 +7,6 @@
 
 /* --- NMIs without vNMI: blocked from the injection to the IRET ---------------------------------------------------------------- */
 
-static bool uses_vnmi(const struct svm_cpu *state)
-{
-    return (state->features & VLAPIC_SVM_VNMI) != 0;
-}
-
 /* The IRET was intercepted before it was executed: it is over when RIP has moved. */
 static void look_for_iret(struct svm_cpu *state)
 {
@@ -24,11 +19,22 @@ static void look_for_iret(struct svm_cpu *state)
 /* With vNMI hardware holds one pending besides the one in service; more of them are one. It goes before any interrupt. */
 static void give_to_vnmi(struct svm_cpu *state, struct vlapic_offer *offer)
 {
-    if (uses_vnmi(state) && offer->nmi) {
+    if (svm_uses_vnmi(state) && offer->nmi) {
         state->v_nmi = true;
+        state->nmi_waits = false;
         state->entry.injected = VLAPIC_SVM_INJECTED_NMI;
         offer->nmi = false;
         offer->open = false;
+    }
+}
+
+static void take_v_nmi(struct svm_cpu *state)
+{
+    uint64_t control = svm_get(state, VMCB_INTERRUPT_CONTROL);
+
+    state->v_nmi = (control & CONTROL_V_NMI) != 0;
+    if (svm_uses_vnmi(state)) {
+        state->nmi_blocked = (control & CONTROL_V_NMI_MASK) != 0;
     }
 }
 
@@ -43,7 +49,7 @@ static struct vlapic_offer make_offer(const struct svm_cpu *state, const struct 
         .open = (guest->rflags & RFLAGS_IF) != 0 && !guest->shadow,
         .nmi_open = !guest->shadow && !state->nmi_blocked,
         .nmi_again = !guest->shadow,
-        .nmi = guest->nmi,
+        .nmi = guest->nmi || state->nmi_waits,
         .extint = guest->extint,
         .vector = (int16_t)(svm_uses_avic(state) ? -1 : entry->deliverable),
     };
@@ -83,10 +89,12 @@ static void write_control(struct svm_cpu *state, bool window)
 
     control |= svm_page(state, VLAPIC_REG_TPR) >> 4 & CONTROL_V_TPR;
     control |= window_bits(window) | (state->v_nmi ? CONTROL_V_NMI : 0);
-    if (state->unblocks_nmi && uses_vnmi(state)) {
+    if (state->unblocks_nmi && svm_uses_vnmi(state)) {
         control &= ~CONTROL_V_NMI_MASK;
     }
+    control |= state->blocks_nmi ? CONTROL_V_NMI_MASK : 0;
     state->unblocks_nmi = false;
+    state->blocks_nmi = false;
     svm_set(state, VMCB_INTERRUPT_CONTROL, control, CLEAN_CONTROL);
 }
 
@@ -112,7 +120,7 @@ static void write_intercepts(struct svm_cpu *state, bool window, bool cr8)
 
     svm_set32(state, VMCB_CR_INTERCEPTS, cr | (cr8 ? CR8_WRITE : 0), CLEAN_INTERCEPTS);
     other |= window ? INTERCEPT_VINTR : 0;
-    if (!uses_vnmi(state)) {
+    if (!svm_uses_vnmi(state)) {
         other = state->nmi_blocked && !state->iret_is_next ? other | INTERCEPT_IRET : other & ~INTERCEPT_IRET;
     }
     svm_set32(state, VMCB_INTERCEPTS3, other, CLEAN_INTERCEPTS);
@@ -128,8 +136,9 @@ static void inject(struct svm_cpu *state, const struct vlapic_plan *plan)
         state->entry.injected = (enum vlapic_svm_injected)plan->what;
         state->entry.vector = (uint8_t)plan->information;
     }
-    if ((plan->information & VLAPIC_EVENT_TYPE) == VLAPIC_EVENT_TYPE_NMI && !uses_vnmi(state)) {
+    if ((plan->information & VLAPIC_EVENT_TYPE) == VLAPIC_EVENT_TYPE_NMI && !svm_uses_vnmi(state)) {
         state->nmi_blocked = true;
+        state->nmi_waits = false;
     }
 }
 
@@ -236,7 +245,7 @@ uint32_t vlapic_svm_core_exit(void *cpu_state)
 {
     struct svm_cpu *state = cpu_state;
 
-    state->v_nmi = (svm_get(state, VMCB_INTERRUPT_CONTROL) & CONTROL_V_NMI) != 0;
+    take_v_nmi(state);
     look_for_iret(state);
     if (svm_uses_avic(state)) {
         tidy_page(state);

@@ -263,10 +263,14 @@ static enum vlapic_svm_result not_accelerated(struct svm_cpu *state, uint32_t va
 /* --- all of them ---------------------------------------------------------------------------------------------------------------------- */
 
 /* It is executed by the next entry: NMIs are blocked up to its end. */
-static void note_iret(struct svm_cpu *state)
+static enum vlapic_svm_result iret(struct svm_cpu *state)
 {
+    if (svm_uses_vnmi(state) || !state->nmi_blocked || state->iret_is_next) {
+        return VLAPIC_SVM_NOT_MINE;
+    }
     state->iret_is_next = true;
     state->iret_rip = svm_get(state, VMCB_RIP);
+    return VLAPIC_SVM_RESUME;
 }
 
 static enum vlapic_svm_result dispatch(struct svm_cpu *state, uint32_t value, uint32_t *length)
@@ -280,11 +284,7 @@ static enum vlapic_svm_result dispatch(struct svm_cpu *state, uint32_t value, ui
     case CODE_VINTR:
         return VLAPIC_SVM_RESUME;
     case CODE_IRET:
-        if (!state->nmi_blocked || state->iret_is_next) {
-            return VLAPIC_SVM_NOT_MINE;
-        }
-        note_iret(state);
-        return VLAPIC_SVM_RESUME;
+        return iret(state);
     case CODE_MSR:
         return (svm_get(state, VMCB_EXIT_INFO1) & 1) != 0 ? write_msr(state, length) : read_msr(state, length);
     case CODE_NESTED_PAGE_FAULT:
@@ -324,19 +324,30 @@ uint32_t vlapic_svm_get_in_flight(struct vlapic_cpu *cpu)
         return 0;
     }
     before = state->events.in_flight;
-    information = vlapic_events_take_back(&state->events, cpu, state->v_nmi);
+    information = vlapic_events_take_back(&state->events, cpu, state->v_nmi || state->nmi_waits);
     if (state->events.in_flight != before) {
         vlapic_svm_core_know_one(state, (uint8_t)before, true);
     }
-    return information;
+    /* That an NMI on its way blocks others is its own doing, and will be again. */
+    return information | (state->nmi_blocked && !state->events.nmi_in_flight ? EVENT_NMI_BLOCKED : 0);
 }
 
 void vlapic_svm_set_in_flight(struct vlapic_cpu *cpu, uint32_t information)
 {
     struct svm_cpu *state = svm_of(cpu);
 
-    if (state != NULL) {
-        state->v_nmi = false;
-        vlapic_events_restore(&state->events, information);
+    if (state == NULL) {
+        return;
+    }
+    vlapic_events_restore(&state->events, information);
+    state->v_nmi = false;
+    state->iret_is_next = false;
+    state->nmi_blocked = (information & EVENT_NMI_BLOCKED) != 0;
+    state->nmi_waits = false;
+    if (state->nmi_blocked) {
+        state->nmi_waits = state->events.nmi_in_flight;
+        state->events.nmi_in_flight = false;
+        state->unblocks_nmi = false;
+        state->blocks_nmi = svm_uses_vnmi(state);
     }
 }

@@ -57,6 +57,7 @@
 #define PHYSICAL_HOST 0xFFFull
 #define LOGICAL_VALID (1u << 31)
 
+#define EVENT_NMI_BLOCKED (1u << 29) /* of what is saved as in flight; not hardware's */
 #define RFLAGS_IF (1u << 9)
 #define ILLEGAL_VECTORS 0xFFFFu /* of the first word of IRR, ISR and TMR */
 
@@ -127,8 +128,10 @@ struct svm_cpu {
     bool accepts;      /* the APIC takes fixed interrupts: new bits of IRR count */
     bool is_prepared;  /* AVIC is on or off as the entry that has begun needs it */
     bool unblocks_nmi; /* with vNMI: V_NMI_MASK is to be cleared */
+    bool blocks_nmi;   /* ... to be set */
+    bool nmi_waits;    /* one was restored that is pending behind the one in service */
     uint32_t changes;  /* enum vlapic_svm_change that the next entry is to tell */
-    bool nmi_blocked;  /* without vNMI: from the injection to the IRET */
+    bool nmi_blocked;  /* with vNMI, as the last exit had it; without it from the injection to the IRET */
     bool iret_is_next; /* the IRET was intercepted at iret_rip, and is executed by the next entry */
     uint64_t iret_rip;
     uint32_t inhibited; /* the inhibits of which `features` know */
@@ -192,6 +195,11 @@ static inline void svm_set32(struct svm_cpu *state, uint32_t offset, uint32_t va
 static inline bool svm_uses_avic(const struct svm_cpu *state)
 {
     return (state->features & (VLAPIC_SVM_AVIC | VLAPIC_SVM_X2AVIC)) != 0;
+}
+
+static inline bool svm_uses_vnmi(const struct svm_cpu *state)
+{
+    return (state->vm->features & VLAPIC_SVM_VNMI) != 0;
 }
 
 /* Hardware may set bits at any time. */
