@@ -496,6 +496,39 @@ static void with_avic_an_nmi_is_injected_beside_it(void **state)
     expect(VLAPIC_SVM_INJECTED_NMI, NMI, false);
 }
 
+/* Reference 3.5, 8: the handler has IF = 1, and AVIC would deliver before the IRET that is waited for. */
+static void no_interrupt_takes_the_place_of_the_iret(void **state)
+{
+    (void)state;
+    start(BED_AVIC);
+    bed.cpu[0].guest.nmi = true;
+    bed_round(0);
+    bed.cpu[0].guest.nmi = false;
+    bed_enter(0);
+    assert_true(bed_uses_avic(0));
+    post(0x61);
+    assert_int_equal(bed_exit(0, SVMHW_EXIT_IRET, 0, 0), VLAPIC_SVM_RESUME);
+    bed_enter(0);
+    assert_false(bed_uses_avic(0));
+    expect(VLAPIC_SVM_INJECTED_VECTOR, VECTOR(0x61), false);
+    assert_true(iret_exits());
+    bed_set(0, SVMHW_RIP, 8, 0x9000); /* in its handler */
+    bed_leave(0);
+    bed.cpu[0].guest.nmi = true;
+    bed_enter(0);
+    assert_true(bed_uses_avic(0));
+    expect(VLAPIC_SVM_INJECTED_NONE, 0, false);
+    /* With IF = 0 nothing comes before it. */
+    bed.cpu[0].guest.rflags = 2;
+    assert_int_equal(bed_exit(0, SVMHW_EXIT_IRET, 0, 0), VLAPIC_SVM_RESUME);
+    bed_enter(0);
+    assert_true(bed_uses_avic(0));
+    bed_set(0, SVMHW_RIP, 8, BED_RIP + 2);
+    bed_leave(0);
+    bed_enter(0);
+    expect(VLAPIC_SVM_INJECTED_NMI, NMI, false);
+}
+
 /* ---- vNMI ---- */
 
 static void vnmi_holds_one_and_blocks_by_itself(void **state)
@@ -613,6 +646,7 @@ int main(void)
         cmocka_unit_test_teardown(an_nmi_waits_for_the_shadow_and_for_the_embedders_event, bed_teardown),
         cmocka_unit_test_teardown(an_nmi_comes_before_a_vector, bed_teardown),
         cmocka_unit_test_teardown(with_avic_an_nmi_is_injected_beside_it, bed_teardown),
+        cmocka_unit_test_teardown(no_interrupt_takes_the_place_of_the_iret, bed_teardown),
         cmocka_unit_test_teardown(vnmi_holds_one_and_blocks_by_itself, bed_teardown),
         cmocka_unit_test_teardown(an_extint_takes_avic_away_and_gives_it_back, bed_teardown),
         cmocka_unit_test_teardown(an_extint_comes_before_a_vector, bed_teardown),

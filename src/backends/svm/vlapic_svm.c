@@ -181,7 +181,7 @@ static void changed(void *cpu_state, uint32_t what)
         state->nmi_waits = false;
         state->nmi_blocked = false;
         state->iret_is_next = false;
-        state->extint_waits = false;
+        state->by_hand = false;
     }
 }
 

@@ -40,7 +40,7 @@ uint32_t vlapic_svm_core_inhibits(const struct svm_cpu *state)
     if ((svm_page(state, VLAPIC_REG_SVR) & VLAPIC_SVR_ENABLE) == 0) {
         reasons |= VLAPIC_SVM_INHIBIT_SOFTWARE_DISABLED;
     }
-    if (state->extint_waits) {
+    if (state->by_hand) {
         reasons |= VLAPIC_SVM_INHIBIT_WINDOW;
     }
     if (lint0_needs_an_edge_eoi(state)) {

@@ -55,10 +55,17 @@ static struct vlapic_offer make_offer(const struct svm_cpu *state, const struct 
     };
 }
 
+/* Hardware might deliver an interrupt in the place of the IRET that ends the blocking of NMIs, and nobody could tell: RIP moves either way. */
+static bool may_miss_the_iret(const struct svm_cpu *state)
+{
+    return state->iret_is_next && (state->guest.rflags & RFLAGS_IF) != 0;
+}
+
 /* AVIC knows no windows: while one is needed it is not used. */
 static bool needs_window(const struct svm_cpu *state)
 {
-    return (state->guest.extint && state->vm->ops.acknowledge_extint != NULL) || state->events.in_flight != 0;
+    return (state->guest.extint && state->vm->ops.acknowledge_extint != NULL) || state->events.in_flight != 0 ||
+           may_miss_the_iret(state);
 }
 
 static void update_features(struct svm_cpu *state)
@@ -68,9 +75,9 @@ static void update_features(struct svm_cpu *state)
     if (state->place.odd_logical) {
         vlapic_svm_core_update_tables(state); /* who had this logical ID may have given it up */
     }
-    if (waits != state->extint_waits || state->is_stale || !state->is_written ||
+    if (waits != state->by_hand || state->is_stale || !state->is_written ||
         vlapic_svm_core_inhibits(state) != state->inhibited) {
-        state->extint_waits = waits;
+        state->by_hand = waits;
         vlapic_svm_core_update_features(state);
     }
 }

@@ -123,7 +123,7 @@ struct svm_cpu {
     bool is_written;   /* the VMCB holds what the members say */
     bool is_running;   /* IR: doorbells and hardware's IPIs reach it */
     bool v_nmi;        /* with vNMI: one is pending for hardware to take */
-    bool extint_waits; /* an ExtINT needs a window, which AVIC has not */
+    bool by_hand;      /* what comes next has to be injected, or waited for: AVIC cannot */
     bool needs_flush;  /* another vCPU may have run on this processor */
     bool accepts;      /* the APIC takes fixed interrupts: new bits of IRR count */
     bool is_prepared;  /* AVIC is on or off as the entry that has begun needs it */
