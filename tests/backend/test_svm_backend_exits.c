@@ -507,6 +507,22 @@ static void other_forms_of_the_move_are_known(void **state)
     }
 }
 
+/* AltMovCr8 in 32-bit mode: what is above the register's 32 bits does not count. */
+static void outside_of_64_bit_mode_cr8_has_32_bits(void **state)
+{
+    (void)state;
+    start(0);
+    bed.cpu[0].mode = VLAPIC_DECODE_MODE_32;
+    bed.cpu[0].reg[3] = 0xFFFFFFFF00000007;
+    bed_code(0, "\xF0\x0F\x22\xC3", 4);
+    bed_enter(0);
+    assert_int_equal(bed_exit(0, SVMHW_EXIT_CR8_WRITE, 0, 0), VLAPIC_SVM_ADVANCE);
+    assert_int_equal(bed_read(0, VLAPIC_REG_TPR), 0x70);
+    bed.cpu[0].reg[3] = 0x10;
+    bed_enter(0);
+    assert_int_equal(bed_exit(0, SVMHW_EXIT_CR8_WRITE, 0, 0), VLAPIC_SVM_GP);
+}
+
 static void a_move_that_cannot_be_read_is_not_guessed(void **state)
 {
     static const struct {
@@ -680,6 +696,7 @@ int main(void)
         cmocka_unit_test_teardown(cr8_is_moved_from_and_to_every_register, bed_teardown),
         cmocka_unit_test_teardown(reserved_bits_of_cr8_are_gp, bed_teardown),
         cmocka_unit_test_teardown(other_forms_of_the_move_are_known, bed_teardown),
+        cmocka_unit_test_teardown(outside_of_64_bit_mode_cr8_has_32_bits, bed_teardown),
         cmocka_unit_test_teardown(a_move_that_cannot_be_read_is_not_guessed, bed_teardown),
         cmocka_unit_test_teardown(msrs_are_read_and_written, bed_teardown),
         cmocka_unit_test_teardown(msrs_of_others_and_faults_change_nothing, bed_teardown),

@@ -54,6 +54,7 @@ static enum vlapic_svm_result finish(enum vlapic_access access, uint32_t by, uin
 struct instruction {
     uint8_t bytes[VLAPIC_DECODE_MAX_LENGTH];
     size_t count;
+    enum vlapic_decode_mode mode;
     uint32_t rex;
     uint32_t opcode; /* where the second byte of the opcode is, 0: not found */
 };
@@ -66,18 +67,17 @@ static bool is_prefix(uint8_t byte)
 
 static struct instruction fetch(const struct svm_cpu *state)
 {
-    struct instruction insn = { .count = 0 };
-    enum vlapic_decode_mode mode = VLAPIC_DECODE_MODE_64;
+    struct instruction insn = { .mode = VLAPIC_DECODE_MODE_64 };
     uint32_t i = 0;
 
     if (state->vm->ops.fetch == NULL) {
         return insn;
     }
-    insn.count = state->vm->ops.fetch(state->cookie, insn.bytes, sizeof(insn.bytes), &mode);
+    insn.count = state->vm->ops.fetch(state->cookie, insn.bytes, sizeof(insn.bytes), &insn.mode);
     while (i < insn.count && is_prefix(insn.bytes[i])) {
         i++;
     }
-    if (mode == VLAPIC_DECODE_MODE_64 && i < insn.count && (insn.bytes[i] & 0xF0) == 0x40) {
+    if (insn.mode == VLAPIC_DECODE_MODE_64 && i < insn.count && (insn.bytes[i] & 0xF0) == 0x40) {
         insn.rex = insn.bytes[i++];
     }
     insn.opcode = i + 1 < insn.count && insn.bytes[i] == 0x0F ? i + 1 : 0;
@@ -92,9 +92,11 @@ static uint32_t msr_length(const struct svm_cpu *state)
     return insn.opcode != 0 ? insn.opcode + 1 : 0;
 }
 
+/* Outside of 64-bit mode, where LOCK MOV CR0 does it, the move has 32 bits. */
 static enum vlapic_svm_result cr8(const struct svm_cpu *state, bool write, uint32_t *length)
 {
     struct instruction insn = fetch(state);
+    uint64_t value;
     uint32_t reg;
 
     if (insn.opcode == 0 || insn.opcode + 1 >= insn.count) {
@@ -102,7 +104,9 @@ static enum vlapic_svm_result cr8(const struct svm_cpu *state, bool write, uint3
     }
     reg = (insn.bytes[insn.opcode + 1] & 7u) | (insn.rex & 1u) << 3;
     if (write) {
-        return finish(vlapic_cpu_cr8_write(state->cpu, read_register(state, reg)), insn.opcode + 2, length);
+        value = read_register(state, reg);
+        value = insn.mode == VLAPIC_DECODE_MODE_64 ? value : (uint32_t)value;
+        return finish(vlapic_cpu_cr8_write(state->cpu, value), insn.opcode + 2, length);
     }
     write_register(state, reg, vlapic_cpu_cr8_read(state->cpu));
     return finish(VLAPIC_ACCESS_DONE, insn.opcode + 2, length);
