@@ -326,9 +326,6 @@ static void other_addresses_are_not_ours(void **state)
         bed_enter(0);
         assert_int_equal(bed_exit(0, SVMHW_EXIT_NPF, 0, elsewhere[i]), VLAPIC_SVM_NOT_MINE);
     }
-    /* Code there. */
-    bed_enter(0);
-    assert_int_equal(bed_exit(0, SVMHW_EXIT_NPF, FETCHES, WINDOW), VLAPIC_SVM_NOT_MINE);
     /* In x2APIC mode, and with the APIC disabled, there is no window. */
     bed_x2apic(0);
     bed_enter(0);
@@ -336,6 +333,42 @@ static void other_addresses_are_not_ours(void **state)
     bed_set_base(0, 0);
     bed_enter(0);
     assert_int_equal(bed_exit(0, SVMHW_EXIT_NPF, 0, WINDOW), VLAPIC_SVM_NOT_MINE);
+}
+
+/* Reference 2.6: a fetch, a walk of the page tables and the delivery of an event are not the instruction's at RIP. */
+static void what_the_instruction_does_not_do_is_not_carried_out(void **state)
+{
+    static const struct {
+        uint64_t info1, interrupted;
+    } rows[] = { { FETCHES, 0 },
+                 { 1ull << 33, 0 },
+                 { 1ull << 33 | WRITES, 0 },
+                 { 1ull << 32 | WRITES, SVMHW_EVENT_VALID | 0x61 },
+                 { 1ull << 32 | WRITES, SVMHW_EVENT_VALID | 0xB0E } };
+
+    (void)state;
+    start(0);
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bed.cpu[0].reg[7] = WINDOW + VLAPIC_REG_TPR;
+        bed.cpu[0].reg[0] = 0x35;
+        bed_code(0, (rows[i].info1 & WRITES) != 0 ? "\x89\x07" : "\x8B\x07", 2);
+        bed_enter(0);
+        bed_set(0, SVMHW_EXITINTINFO, 8, rows[i].interrupted);
+        assert_int_equal(bed_exit(0, SVMHW_EXIT_NPF, rows[i].info1, WINDOW + VLAPIC_REG_TPR), VLAPIC_SVM_UNSUPPORTED);
+        assert_int_equal(bed.cpu[0].length, 0);
+        assert_int_equal(bed_read(0, VLAPIC_REG_TPR), 0);
+        assert_int_equal(bed.cpu[0].reg[0], 0x35);
+        bed_enter(0);
+        assert_int_equal(bed_exit(0, SVMHW_EXIT_NPF, rows[i].info1, 0x2000), VLAPIC_SVM_NOT_MINE);
+    }
+    bed_end();
+    /* With AVIC, where the stack is in the window. */
+    start(BED_AVIC);
+    bed.cpu[0].reg[7] = WINDOW + VLAPIC_REG_VERSION;
+    bed_code(0, "\x89\x07", 2);
+    bed_enter(0);
+    bed_set(0, SVMHW_EXITINTINFO, 8, SVMHW_EVENT_VALID | 0xB0E);
+    assert_int_equal(bed_fault(0, VLAPIC_REG_VERSION, true), VLAPIC_SVM_UNSUPPORTED);
 }
 
 static void what_cannot_be_decoded_is_said(void **state)
@@ -691,6 +724,7 @@ int main(void)
         cmocka_unit_test_teardown(in_x2apic_mode_a_fault_is_an_msr_access, bed_teardown),
         cmocka_unit_test_teardown(the_window_is_decoded, bed_teardown),
         cmocka_unit_test_teardown(other_addresses_are_not_ours, bed_teardown),
+        cmocka_unit_test_teardown(what_the_instruction_does_not_do_is_not_carried_out, bed_teardown),
         cmocka_unit_test_teardown(what_cannot_be_decoded_is_said, bed_teardown),
         cmocka_unit_test_teardown(the_guests_segments_and_memory_are_the_embedders, bed_teardown),
         cmocka_unit_test_teardown(cr8_is_moved_from_and_to_every_register, bed_teardown),

@@ -22,6 +22,7 @@ enum code {
 #define RDX 2u
 #define FAULT_WRITE (1u << 1)
 #define FAULT_FETCH (1u << 4)
+#define FAULT_WALK (1ull << 33) /* of the guest's page tables */
 #define NOT_ACCELERATED_WRITE (1ull << 32)
 #define BITS_NOT_TOLD 0xFu /* of the offset */
 #define LAST_EXT_LVT 0x530u
@@ -165,14 +166,20 @@ enum vlapic_svm_result vlapic_svm_access(struct vlapic_cpu *cpu, uint64_t guest_
     return decode(state, guest_physical, 0, write, length);
 }
 
+/* The access is of the delivery of an event, not of the instruction at RIP. */
+static bool in_delivery(const struct svm_cpu *state)
+{
+    return (svm_get32(state, VMCB_EXIT_EVENT) & VLAPIC_EVENT_VALID) != 0;
+}
+
 static enum vlapic_svm_result nested_page_fault(const struct svm_cpu *state, uint32_t *length)
 {
-    uint64_t error = svm_get(state, VMCB_EXIT_INFO1);
+    uint64_t error = svm_get(state, VMCB_EXIT_INFO1), guest_physical = svm_get(state, VMCB_EXIT_INFO2);
 
-    if ((error & FAULT_FETCH) != 0) {
-        return VLAPIC_SVM_NOT_MINE;
+    if ((error & (FAULT_FETCH | FAULT_WALK)) != 0 || in_delivery(state)) {
+        return vlapic_window_has(state->cpu, guest_physical) ? VLAPIC_SVM_UNSUPPORTED : VLAPIC_SVM_NOT_MINE;
     }
-    return vlapic_svm_access(state->cpu, svm_get(state, VMCB_EXIT_INFO2), (error & FAULT_WRITE) != 0, length);
+    return vlapic_svm_access(state->cpu, guest_physical, (error & FAULT_WRITE) != 0, length);
 }
 
 /* --- AVIC --------------------------------------------------------------------------------------------------------------------------- */
@@ -261,7 +268,7 @@ static enum vlapic_svm_result not_accelerated(struct svm_cpu *state, uint32_t va
     if (in_x2apic(state)) {
         return write ? write_msr(state, length) : read_msr(state, length);
     }
-    return decode(state, offset, BITS_NOT_TOLD, write, length);
+    return in_delivery(state) ? VLAPIC_SVM_UNSUPPORTED : decode(state, offset, BITS_NOT_TOLD, write, length);
 }
 
 /* --- all of them ---------------------------------------------------------------------------------------------------------------------- */
