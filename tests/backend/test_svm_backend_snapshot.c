@@ -6,6 +6,7 @@
 #define CLOSED 0x2
 #define NMI (SVMHW_EVENT_VALID | SVMHW_TYPE_NMI << 8 | 2)
 #define NMI_BLOCKED (1u << 29)
+#define EXTINT (SVMHW_EVENT_VALID | BED_EXTINT)
 
 static void run_on_hardware(void)
 {
@@ -209,6 +210,34 @@ static void an_interrupted_nmi_is_restored_as_one(void **state)
     }
 }
 
+/* svm_run.h, vlapic_svm_get_in_flight(): bit 30. The ExtINT was interrupted on its way, the NMI is pending in V_NMI. */
+static void an_nmi_beside_an_extint_is_saved_with_it(void **state)
+{
+    const uint32_t both = (uint32_t)EXTINT | 1u << 30;
+
+    (void)state;
+    start(VLAPIC_SVM_VNMI);
+    bed.cpu[0].guest.extint = true;
+    bed_enter(0);
+    assert_int_equal(bed_injected(0), EXTINT);
+    bed.cpu[0].guest.extint = false;
+    bed_set(0, SVMHW_EXITINTINFO, 8, EXTINT);
+    bed_leave(0);
+    bed_set(0, SVMHW_EXITINTINFO, 8, 0);
+    bed.cpu[0].guest.nmi = true;
+    bed_enter(0);
+    assert_int_equal(bed.cpu[0].entry.injected, VLAPIC_SVM_INJECTED_NMI); /* pending no more */
+    vlapic_svm_cancel(bed.cpu[0].cpu);
+    bed.cpu[0].guest.nmi = false;
+    assert_int_equal(vlapic_svm_get_in_flight(bed.cpu[0].cpu), both);
+    vlapic_svm_set_in_flight(bed.cpu[0].cpu, both);
+    bed_enter(0);
+    assert_int_equal(bed_injected(0), NMI);
+    bed_leave(0);
+    bed_enter(0);
+    assert_int_equal(bed_injected(0), EXTINT);
+}
+
 /* A reset and another state end what was restored. */
 static void a_reset_ends_restored_blocking(void **state)
 {
@@ -234,6 +263,7 @@ int main(void)
         cmocka_unit_test_teardown(nmi_blocking_survives_a_snapshot, bed_teardown),
         cmocka_unit_test_teardown(a_restored_nmi_waits_for_the_one_in_service, bed_teardown),
         cmocka_unit_test_teardown(an_interrupted_nmi_is_restored_as_one, bed_teardown),
+        cmocka_unit_test_teardown(an_nmi_beside_an_extint_is_saved_with_it, bed_teardown),
         cmocka_unit_test_teardown(a_reset_ends_restored_blocking, bed_teardown),
     };
     return cmocka_run_group_tests_name("svm: snapshots", tests, NULL, NULL);
