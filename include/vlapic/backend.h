@@ -147,8 +147,8 @@ struct vlapic_backend {
     /** State that hardware may mirror has changed (enum vlapic_change bits). With VLAPIC_CHANGE_VOID the identity need
      *  not be in place yet; VLAPIC_CHANGE_IDENTITY follows. Owner. NULL: not of interest. */
     void (*changed)(void *cpu_state, uint32_t what);
-    /** Reasons, as a bitmask of the backend's own, for which acceleration is withdrawn now; 0 for none. Any thread.
-     *  NULL: always 0. */
+    /** Reasons, as a bitmask of the backend's own, for which acceleration is withdrawn now; 0 for none. Owner: they depend on the APIC's
+     *  mode. NULL: always 0. */
     uint64_t (*inhibits)(const void *cpu_state);
 };
 

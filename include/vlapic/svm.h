@@ -6,8 +6,9 @@
  * around each entry; amd_iommu.h an IOMMU's part. docs/PORTING.md walks through an embedder.
  *
  * The embedder owns the VMCB; the backend writes these fields, and no others: CR8 intercepts (000h bits 8 and 24), the VINTR and, without vNMI, the
- * IRET intercept (00Ch bits 4 and 20), 060h but for V_INTR_MASKING and VGIF, the AVIC pointers (098h, 0E0h, 0F0h, 0F8h), EVENTINJ when it injects, and it
- * clears the clean bits of what it has changed. V_INTR_MASKING is on, HLT, MSR and (for NMIs) the NMI intercept are on: those are the embedder's.
+ * IRET intercept (00Ch bits 4 and 20), 060h but for V_INTR_MASKING and VGIF, the AVIC pointers (098h, 0E0h, 0F0h, 0F8h), and EVENTINJ: when it
+ * injects, when that is cancelled, and at every exit, where it becomes 0 whosever event was there. It clears the clean bits of what it has changed.
+ * V_INTR_MASKING is on, HLT, MSR and (for NMIs) the NMI intercept are on: those are the embedder's.
  */
 #ifndef VLAPIC_SVM_H
 #define VLAPIC_SVM_H
@@ -49,7 +50,8 @@ enum vlapic_svm_inhibit {
     VLAPIC_SVM_INHIBIT_MODE = 1 << 16, /**< the APIC is disabled, or in a mode that the processor does not virtualize */
     VLAPIC_SVM_INHIBIT_SOFTWARE_DISABLED = 1 << 17, /**< SVR bit 8 is clear */
     VLAPIC_SVM_INHIBIT_WINDOW =
-        1 << 18, /**< an ExtINT, or what an exit interrupted, waits for an interrupt window; an IRET ends NMI blocking */
+        1
+        << 18, /**< an ExtINT, or what an exit interrupted, waits for an interrupt window; an IRET ends NMI blocking */
     VLAPIC_SVM_INHIBIT_LINT0 =
         1 << 19, /**< a level of LINT0 waits for the EOI of a vector that is edge triggered by now */
     VLAPIC_SVM_INHIBIT_PHYSICAL_ID =

@@ -42,7 +42,8 @@ enum vlapic_svm_change {
     VLAPIC_SVM_CHANGED_MAPPING = 1 << 0,
     /** Flush this guest's TLB entries at VMRUN (TLB_CONTROL): AVIC was switched, or another vCPU of the VM may have run here. */
     VLAPIC_SVM_FLUSH_TLB = 1 << 1,
-    /** Leave the guest after one instruction (RFLAGS.TF and the \#DB intercept): it is an IRET, and an NMI waits behind it. */
+    /** Leave the guest after one instruction (RFLAGS.TF and the \#DB intercept): an NMI waits for the end of an IRET, of the interrupt shadow, or
+     *  of an event that this entry injects. */
     VLAPIC_SVM_SINGLE_STEP = 1 << 2
 };
 
