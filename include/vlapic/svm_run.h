@@ -32,7 +32,7 @@ enum vlapic_svm_injected {
     VLAPIC_SVM_INJECTED_NONE = 0,
     VLAPIC_SVM_INJECTED_VECTOR = 1, /**< a vector of this APIC */
     VLAPIC_SVM_INJECTED_EXTINT = 2, /**< forget an extint_message that was served */
-    VLAPIC_SVM_INJECTED_NMI = 3,    /**< the pending NMI is pending no more */
+    VLAPIC_SVM_INJECTED_NMI = 3,    /**< the pending NMI, if there is one, is pending no more */
     VLAPIC_SVM_INJECTED_AGAIN = 4   /**< what the last exit interrupted on its way */
 };
 
