@@ -114,10 +114,6 @@ void vlapic_svm_core_update_accepts(struct svm_cpu *state, bool replaced)
         vlapic_svm_core_know(state);
     } else if (!accepts) {
         take_as_it_is(state);
-    } else if (replaced) {
-        for (uint32_t w = 0; w < 8; w++) {
-            state->shared->known[w] = 0;
-        }
     }
     state->accepts = accepts;
 }
