@@ -97,7 +97,6 @@ static uint32_t msr_length(const struct svm_cpu *state)
 static enum vlapic_svm_result cr8(const struct svm_cpu *state, bool write, uint32_t *length)
 {
     struct instruction insn = fetch(state);
-    uint64_t value;
     uint32_t reg;
 
     if (insn.opcode == 0 || insn.opcode + 1 >= insn.count) {
@@ -105,9 +104,9 @@ static enum vlapic_svm_result cr8(const struct svm_cpu *state, bool write, uint3
     }
     reg = (insn.bytes[insn.opcode + 1] & 7u) | (insn.rex & 1u) << 3;
     if (write) {
-        value = read_register(state, reg);
-        value = insn.mode == VLAPIC_DECODE_MODE_64 ? value : (uint32_t)value;
-        return finish(vlapic_cpu_cr8_write(state->cpu, value), insn.opcode + 2, length);
+        uint64_t bits = insn.mode == VLAPIC_DECODE_MODE_64 ? UINT64_MAX : UINT32_MAX;
+
+        return finish(vlapic_cpu_cr8_write(state->cpu, read_register(state, reg) & bits), insn.opcode + 2, length);
     }
     write_register(state, reg, vlapic_cpu_cr8_read(state->cpu));
     return finish(VLAPIC_ACCESS_DONE, insn.opcode + 2, length);
