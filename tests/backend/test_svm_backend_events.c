@@ -259,7 +259,7 @@ static void an_interrupted_nmi_is_injected_again(void **state)
     bed_enter(0);
     expect(VLAPIC_SVM_INJECTED_NONE, 0, false);
     assert_true(iret_exits()); /* NMIs are blocked, by itself */
-    assert_false(steps());
+    assert_true(steps());
     bed_leave(0);
     bed.cpu[0].guest.shadow = false;
     bed_enter(0);
@@ -300,6 +300,32 @@ static void other_interrupted_events_are_the_embedders(void **state)
         bed_enter(0);
         expect(VLAPIC_SVM_INJECTED_NONE, 0, false);
         bed_leave(0);
+    }
+}
+
+/* It blocks others already, and waits for no IRET: reference 3.5. */
+static void an_interrupted_nmi_waits_one_instruction_for_the_embedders_event(void **state)
+{
+    static const uint32_t kinds[] = { 0, VLAPIC_SVM_VNMI };
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        start(kinds[i]);
+        bed.cpu[0].guest.nmi = true;
+        bed_enter(0);
+        bed.cpu[0].guest.nmi = false;
+        bed_set(0, SVMHW_VINTR_CONTROL, 8, (bed_control(0) & ~SVMHW_V_NMI) | (kinds[i] != 0 ? SVMHW_V_NMI_MASK : 0));
+        leave_interrupting(NMI);
+        bed.cpu[0].guest.busy = true; /* the page fault that it met, say */
+        bed_enter(0);
+        expect(VLAPIC_SVM_INJECTED_NONE, 0, false);
+        assert_true(steps());
+        bed_leave(0);
+        bed.cpu[0].guest.busy = false;
+        bed_enter(0);
+        expect(VLAPIC_SVM_INJECTED_AGAIN, NMI, false);
+        assert_false(steps());
+        bed_end();
     }
 }
 
@@ -637,6 +663,7 @@ int main(void)
         cmocka_unit_test_teardown(an_interrupted_nmi_is_injected_again, bed_teardown),
         cmocka_unit_test_teardown(an_nmi_comes_before_an_interrupt_that_was_interrupted, bed_teardown),
         cmocka_unit_test_teardown(other_interrupted_events_are_the_embedders, bed_teardown),
+        cmocka_unit_test_teardown(an_interrupted_nmi_waits_one_instruction_for_the_embedders_event, bed_teardown),
         cmocka_unit_test_teardown(what_is_in_flight_can_be_saved, bed_teardown),
         cmocka_unit_test_teardown(what_was_in_flight_can_be_restored, bed_teardown),
         cmocka_unit_test_teardown(a_reset_forgets_what_was_on_its_way, bed_teardown),

@@ -157,10 +157,10 @@ static void expect_another_iret(struct svm_cpu *state, const struct vlapic_plan 
     }
 }
 
-/* An NMI that waits for the end of NMI blocking has the IRET intercept; for anything else the next instruction. */
+/* An NMI that waits for the end of NMI blocking has the IRET intercept; for anything else, and one on its way always, the next instruction. */
 static void wait_for_nmi(struct svm_cpu *state, const struct vlapic_plan *plan)
 {
-    if (plan->nmi_window && (!state->nmi_blocked || state->iret_is_next)) {
+    if (plan->nmi_window && (state->events.nmi_in_flight || !state->nmi_blocked || state->iret_is_next)) {
         state->entry.changes |= VLAPIC_SVM_SINGLE_STEP;
     }
 }
