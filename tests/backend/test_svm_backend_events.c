@@ -408,6 +408,29 @@ static void a_reset_forgets_what_was_on_its_way(void **state)
     assert_false(iret_exits());
 }
 
+/* The guest disables its APIC in the handler of an NMI. The core's NMIs go on: lapic.md 2, IA32_APIC_BASE. */
+static void a_disable_leaves_nmis_as_they_are(void **state)
+{
+    const uint64_t both = SVMHW_V_NMI | SVMHW_V_NMI_MASK;
+
+    (void)state;
+    start(0);
+    bed.cpu[0].guest.nmi = true;
+    bed_round(0);
+    bed_set_base(0, 0);
+    bed_enter(0);
+    expect(VLAPIC_SVM_INJECTED_NONE, 0, false);
+    assert_true(iret_exits());
+    bed_end();
+    start(VLAPIC_SVM_VNMI);
+    bed_enter(0);
+    bed_set(0, SVMHW_VINTR_CONTROL, 8, bed_control(0) | both);
+    bed_leave(0);
+    bed_set_base(0, 0);
+    bed_enter(0);
+    assert_int_equal(bed_control(0) & both, both);
+}
+
 /* ---- NMIs without vNMI ---- */
 
 static void nmis_are_blocked_up_to_the_iret(void **state)
@@ -667,6 +690,7 @@ int main(void)
         cmocka_unit_test_teardown(what_is_in_flight_can_be_saved, bed_teardown),
         cmocka_unit_test_teardown(what_was_in_flight_can_be_restored, bed_teardown),
         cmocka_unit_test_teardown(a_reset_forgets_what_was_on_its_way, bed_teardown),
+        cmocka_unit_test_teardown(a_disable_leaves_nmis_as_they_are, bed_teardown),
         cmocka_unit_test_teardown(nmis_are_blocked_up_to_the_iret, bed_teardown),
         cmocka_unit_test_teardown(an_iret_that_the_embedder_emulates_counts, bed_teardown),
         cmocka_unit_test_teardown(an_iret_that_is_not_waited_for_is_the_embedders, bed_teardown),
