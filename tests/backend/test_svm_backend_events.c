@@ -287,6 +287,26 @@ static void an_nmi_comes_before_an_interrupt_that_was_interrupted(void **state)
     expect(VLAPIC_SVM_INJECTED_AGAIN, VECTOR(0x61), false);
 }
 
+/* The task switch that the embedder carries out is the delivery. */
+static void what_went_by_a_task_gate_is_not_injected_again(void **state)
+{
+    static const uint64_t events[] = { NMI, VECTOR(0x61) };
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        start(0);
+        bed_enter(0);
+        bed_set_bit(0, VLAPIC_REG_ISR, 0x61);
+        bed_set(0, SVMHW_EXITINTINFO, 8, events[i]);
+        assert_int_equal(bed_exit(0, SVMHW_EXIT_TASK_SWITCH, 0x28, 0), VLAPIC_SVM_NOT_MINE);
+        bed_set(0, SVMHW_EXITINTINFO, 8, 0);
+        bed_enter(0);
+        expect(VLAPIC_SVM_INJECTED_NONE, 0, false);
+        assert_true(bed_bit(0, VLAPIC_REG_ISR, 0x61));
+        bed_end();
+    }
+}
+
 /* Exceptions and software interrupts. */
 static void other_interrupted_events_are_the_embedders(void **state)
 {
@@ -685,6 +705,7 @@ int main(void)
         cmocka_unit_test_teardown(an_interrupted_vector_waits_for_its_turn, bed_teardown),
         cmocka_unit_test_teardown(an_interrupted_nmi_is_injected_again, bed_teardown),
         cmocka_unit_test_teardown(an_nmi_comes_before_an_interrupt_that_was_interrupted, bed_teardown),
+        cmocka_unit_test_teardown(what_went_by_a_task_gate_is_not_injected_again, bed_teardown),
         cmocka_unit_test_teardown(other_interrupted_events_are_the_embedders, bed_teardown),
         cmocka_unit_test_teardown(an_interrupted_nmi_waits_one_instruction_for_the_embedders_event, bed_teardown),
         cmocka_unit_test_teardown(what_is_in_flight_can_be_saved, bed_teardown),

@@ -12,6 +12,7 @@ enum code {
     CODE_VINTR = 0x64,
     CODE_IRET = 0x74,
     CODE_MSR = 0x7C,
+    CODE_TASK_SWITCH = 0x7D,
     CODE_NESTED_PAGE_FAULT = 0x400,
     CODE_INCOMPLETE_IPI = 0x401,
     CODE_NOT_ACCELERATED = 0x402
@@ -308,6 +309,12 @@ static enum vlapic_svm_result dispatch(struct svm_cpu *state, uint32_t value, ui
     }
 }
 
+/* Types that are not ours are the embedder's. A task gate leaves the delivery to whoever carries out the switch. */
+static uint32_t interrupted_event(const struct svm_cpu *state)
+{
+    return svm_get32(state, VMCB_EXIT_CODE) == CODE_TASK_SWITCH ? 0 : svm_get32(state, VMCB_EXIT_EVENT);
+}
+
 enum vlapic_svm_result vlapic_svm_exit(struct vlapic_cpu *cpu, uint32_t *length)
 {
     struct svm_cpu *state = svm_of(cpu);
@@ -319,7 +326,7 @@ enum vlapic_svm_result vlapic_svm_exit(struct vlapic_cpu *cpu, uint32_t *length)
     }
     value = svm_page(state,
                      accessed_register(state)); /* of a trap: the model has the old value back after the next lines */
-    vlapic_events_exited(&state->events, svm_get32(state, VMCB_EXIT_EVENT)); /* other types are the embedder's */
+    vlapic_events_exited(&state->events, interrupted_event(state));
     *(uint64_t *)(void *)(state->vmcb + VMCB_EVENT_INJECTION) = 0;
     vlapic_cpu_exit(cpu);
     return dispatch(state, value, length);

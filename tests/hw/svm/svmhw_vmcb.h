@@ -71,6 +71,7 @@ enum svmhw_exitcode {
     SVMHW_EXIT_IRET = 0x74,
     SVMHW_EXIT_HLT = 0x78,
     SVMHW_EXIT_MSR = 0x7C,
+    SVMHW_EXIT_TASK_SWITCH = 0x7D,
     SVMHW_EXIT_VMRUN = 0x80,
     SVMHW_EXIT_STGI = 0x84,
     SVMHW_EXIT_CLGI = 0x85,
