@@ -67,16 +67,16 @@ static inline enum vlapic_posted vlapic_announce(struct vlapic_cpu *cpu, uint64_
 static inline bool vlapic_is_posted(const struct vlapic_cpu *cpu, uint32_t word, uint64_t bit, bool level,
                                     uint32_t route)
 {
-    if (!LOOK_FIRST || (vlapic_load_relaxed(&cpu->posted[word]) & bit) == 0) {
+    uint64_t posted = vlapic_load_relaxed(&cpu->posted[word]);
+
+    if (!LOOK_FIRST || (posted & bit) == 0) {
         return false;
     }
     if ((route & VLAPIC_ROUTE_POSTS_ORDERED) == 0) {
         vlapic_fence();
-        if ((vlapic_load_relaxed(&cpu->posted[word]) & bit) == 0) {
-            return false;
-        }
+        posted = vlapic_load_relaxed(&cpu->posted[word]);
     }
-    return ((vlapic_load_relaxed(&cpu->posted_level[word]) & bit) != 0) == level;
+    return (posted & bit) != 0 && ((vlapic_load_relaxed(&cpu->posted_level[word]) & bit) != 0) == level;
 }
 
 /* The trigger mode comes before the vector, so that whoever collects the vector sees it. */
