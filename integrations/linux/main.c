@@ -32,13 +32,13 @@ static int __init vmm_init(void)
         return error;
     }
     pr_info("vlapic_vmm: self-test passed\n");
-    error = vmm_svm_start();
+    error = vmm_cpus_start();
     if (error) {
         return error;
     }
     error = misc_register(&device);
     if (error) {
-        vmm_svm_stop();
+        vmm_cpus_stop();
     }
     return error;
 }
@@ -46,7 +46,7 @@ static int __init vmm_init(void)
 static void __exit vmm_exit_module(void)
 {
     misc_deregister(&device);
-    vmm_svm_stop();
+    vmm_cpus_stop();
 }
 
 module_init(vmm_init);

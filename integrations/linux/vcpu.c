@@ -6,114 +6,22 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "vmm.h"
-
-#define RSP 4
-
-/* --- the VMCB ------------------------------------------------------------------------------------------------------------ */
-
-static void intercept(struct vmcb *vmcb, unsigned int bit)
-{
-    vmcb->control.intercepts[bit / 32] |= 1u << bit % 32;
-}
-
-/* All that reaches past what the guest owns. CR8, VINTR and IRET are the backend's. */
-static void set_intercepts(struct vmcb *vmcb)
-{
-    static const u8 bits[] = {
-        INTERCEPT_CR0_WRITE,
-        INTERCEPT_CR3_WRITE,
-        INTERCEPT_CR4_WRITE,
-        INTERCEPT_INTR,
-        INTERCEPT_NMI,
-        INTERCEPT_SMI,
-        INTERCEPT_INIT,
-        INTERCEPT_RDPMC,
-        INTERCEPT_CPUID,
-        INTERCEPT_RSM,
-        INTERCEPT_INVD,
-        INTERCEPT_HLT,
-        INTERCEPT_INVLPGA,
-        INTERCEPT_IOIO_PROT,
-        INTERCEPT_MSR_PROT,
-        INTERCEPT_TASK_SWITCH,
-        INTERCEPT_FERR_FREEZE,
-        INTERCEPT_SHUTDOWN,
-        INTERCEPT_VMRUN,
-        INTERCEPT_VMMCALL,
-        INTERCEPT_VMLOAD,
-        INTERCEPT_VMSAVE,
-        INTERCEPT_STGI,
-        INTERCEPT_CLGI,
-        INTERCEPT_SKINIT,
-        INTERCEPT_RDTSCP,
-        INTERCEPT_ICEBP,
-        INTERCEPT_WBINVD,
-        INTERCEPT_MONITOR,
-        INTERCEPT_MWAIT,
-        INTERCEPT_XSETBV,
-        INTERCEPT_RDPRU,
-        INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_DB,
-        INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_MC,
-    };
-    size_t i;
-
-    vmcb->control.intercepts[INTERCEPT_DR] = ~0u; /* the host's debug registers are there */
-    for (i = 0; i < ARRAY_SIZE(bits); i++) {
-        intercept(vmcb, bits[i]);
-    }
-}
-
-static void set_segment(struct vmcb_seg *segment, u16 selector, u16 attributes, u32 limit)
-{
-    *segment = (struct vmcb_seg){ .selector = selector, .attrib = attributes, .limit = limit };
-}
-
-/* Long mode, CPL 0, flat. CR0.TS stays set: an FPU instruction is #NM in the guest, so the FPU is the host's throughout. */
-static void make_vmcb(struct vmm_vcpu *vcpu)
-{
-    struct vmcb_control_area *control = &vcpu->vmcb->control;
-    struct vmcb_save_area *save = &vcpu->vmcb->save;
-
-    set_intercepts(vcpu->vmcb);
-    control->iopm_base_pa = __pa(vmm_io_map);
-    control->msrpm_base_pa = __pa(vmm_msr_map);
-    control->asid = 1;
-    control->int_ctl = V_INTR_MASKING_MASK;
-    control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
-    control->nested_cr3 = __pa(vcpu->vm->nested_root);
-    set_segment(&save->cs, 8, 0xA9B, U32_MAX);
-    set_segment(&save->ds, 16, 0xC93, U32_MAX);
-    save->es = save->ss = save->fs = save->gs = save->ds;
-    set_segment(&save->tr, 0, 0x08B, 0x67);
-    set_segment(&save->ldtr, 0, 0x082, 0);
-    save->efer = EFER_SVME | EFER_LME | EFER_LMA;
-    save->cr0 = X86_CR0_PG | X86_CR0_WP | X86_CR0_NE | X86_CR0_ET | X86_CR0_TS | X86_CR0_MP | X86_CR0_PE;
-    save->cr4 = X86_CR4_PAE;
-    save->dr6 = 0xFFFF0FF0;
-    save->dr7 = 0x400;
-    save->g_pat = 0x0007040600070406;
-}
+#include "hv.h"
 
 /* --- calls, with the lock held ------------------------------------------------------------------------------------------ */
 
 static int set_regs(struct vmm_vcpu *vcpu, const void __user *argument)
 {
-    struct vmcb_save_area *save = &vcpu->vmcb->save;
     struct vlapic_vmm_regs regs;
 
     if (copy_from_user(&regs, argument, sizeof(regs))) {
         return -EFAULT;
     }
-    memset(vcpu->vmcb, 0, PAGE_SIZE);
-    make_vmcb(vcpu);
-    vlapic_svm_vmcb_replaced(vcpu->apic);
+    vmm_hv->reset(vcpu, regs.cr3);
     memcpy(vcpu->general, regs.general, sizeof(vcpu->general));
-    save->rax = regs.general[0];
-    save->rsp = regs.general[RSP];
-    save->rip = regs.rip;
-    save->rflags = (regs.rflags & ~(u64)X86_EFLAGS_TF) | X86_EFLAGS_FIXED;
-    save->cr3 = regs.cr3;
+    vcpu->rip = regs.rip;
+    vcpu->rflags = (regs.rflags & ~(u64)X86_EFLAGS_TF) | X86_EFLAGS_FIXED;
+    vcpu->shadow = 0;
     vcpu->started = true;
     vcpu->halted = false;
     vcpu->exception = 0;
@@ -131,7 +39,7 @@ static int run(struct vmm_vcpu *vcpu, struct vlapic_vmm_run __user *argument)
         return -EFAULT;
     }
     if (vcpu->io_in_width != 0) {
-        u64 *rax = &vcpu->vmcb->save.rax;
+        u64 *rax = &vcpu->general[VMM_RAX];
         u64 mask = U64_MAX >> (64 - 8 * vcpu->io_in_width);
 
         *rax = vcpu->io_in_width == 4 ? value : (*rax & ~mask) | (value & mask);
@@ -150,7 +58,7 @@ static int get_snapshot(struct vmm_vcpu *vcpu, void __user *argument)
     if (!snapshot) {
         return -ENOMEM;
     }
-    snapshot->in_flight = vlapic_svm_get_in_flight(vcpu->apic);
+    snapshot->in_flight = vmm_hv->get_in_flight(vcpu->apic);
     if (vlapic_snapshot_export_cpu(vcpu->apic, snapshot->bytes, sizeof(snapshot->bytes), &length) != VLAPIC_OK) {
         error = -EINVAL;
     }
@@ -174,7 +82,7 @@ static int set_snapshot(struct vmm_vcpu *vcpu, const void __user *argument)
         vlapic_snapshot_import_cpu(vcpu->apic, snapshot->bytes, snapshot->length, VLAPIC_TIME_RAN, NULL) != VLAPIC_OK) {
         error = -EINVAL;
     } else {
-        vlapic_svm_set_in_flight(vcpu->apic, snapshot->in_flight);
+        vmm_hv->set_in_flight(vcpu->apic, snapshot->in_flight);
     }
     kfree(snapshot);
     return error;
@@ -229,6 +137,8 @@ static const struct file_operations vcpu_operations = {
 /* No other APIC can be using this one: the whole VM goes. */
 void vmm_vcpu_free(struct vmm_vcpu *vcpu)
 {
+    u32 i;
+
     mutex_lock(&vcpu->lock);
     if (vcpu->apic) {
         vlapic_cpu_destroy(vcpu->apic);
@@ -236,33 +146,53 @@ void vmm_vcpu_free(struct vmm_vcpu *vcpu)
     mutex_unlock(&vcpu->lock);
     hrtimer_cancel(&vcpu->timer);
     kfree(vcpu->apic_memory);
-    kfree(vcpu->apic_page);
-    kfree(vcpu->vmcb);
+    for (i = 0; i < ARRAY_SIZE(vcpu->apic_pages); i++) {
+        kfree(vcpu->apic_pages[i]);
+    }
+    vmm_npt_free(vcpu->nested_root);
+    vmm_hv->free(vcpu);
     kfree(vcpu);
 }
 
 static int make_apic(struct vmm_vcpu *vcpu)
 {
     struct vlapic_cpu_config config = { .size = sizeof(config), .apic_id = vcpu->index, .bsp = vcpu->index == 0 };
-    struct vlapic_page page;
+    struct vlapic_page pages[ARRAY_SIZE(vcpu->apic_pages)];
     struct vlapic_layout layout;
+    u32 i;
 
-    if (vlapic_cpu_layout(vlapic_vm_get_config(vcpu->vm->apics), &layout) != VLAPIC_OK || layout.pages != 1) {
+    if (vlapic_cpu_layout(vlapic_vm_get_config(vcpu->vm->apics), &layout) != VLAPIC_OK ||
+        layout.pages > ARRAY_SIZE(pages)) {
         return -EINVAL;
     }
     vcpu->apic_memory = vmm_alloc(layout.bytes, layout.alignment);
-    vcpu->apic_page = vmm_alloc(PAGE_SIZE, PAGE_SIZE);
-    vcpu->vmcb = vmm_alloc(PAGE_SIZE, PAGE_SIZE);
-    if (!vcpu->apic_memory || !vcpu->apic_page || !vcpu->vmcb) {
+    for (i = 0; i < layout.pages; i++) {
+        vcpu->apic_pages[i] = vmm_alloc(PAGE_SIZE, PAGE_SIZE);
+        if (!vcpu->apic_pages[i]) {
+            return -ENOMEM;
+        }
+        pages[i] = (struct vlapic_page){ vcpu->apic_pages[i], __pa(vcpu->apic_pages[i]) };
+    }
+    if (!vcpu->apic_memory) {
         return -ENOMEM;
     }
-    make_vmcb(vcpu);
-    page = (struct vlapic_page){ vcpu->apic_page, __pa(vcpu->apic_page) };
-    config.pages = &page;
+    config.pages = pages;
     config.cookie = vcpu;
     return vlapic_cpu_create(vcpu->apic_memory, layout.bytes, vcpu->vm->apics, &config, &vcpu->apic) == VLAPIC_OK
                ? 0
                : -EINVAL;
+}
+
+static int make_parts(struct vmm_vcpu *vcpu)
+{
+    int error;
+
+    vcpu->nested_root = vmm_npt_create(vcpu->vm);
+    if (!vcpu->nested_root) {
+        return -ENOMEM;
+    }
+    error = vmm_hv->create(vcpu);
+    return error ? error : make_apic(vcpu);
 }
 
 static struct vmm_vcpu *make(struct vmm_vm *vm, u32 index)
@@ -271,7 +201,6 @@ static struct vmm_vcpu *make(struct vmm_vm *vm, u32 index)
     struct vmm_vcpu *vcpu = vmm_alloc(sizeof(*vcpu), 1);
     int error;
 
-    BUILD_BUG_ON(sizeof(*vcpu->vmcb) > PAGE_SIZE);
     BUILD_BUG_ON(sizeof(((struct vlapic_vmm_snapshot *)NULL)->bytes) < VLAPIC_SNAPSHOT_MAX);
     if (!vcpu) {
         return ERR_PTR(-ENOMEM);
@@ -285,7 +214,7 @@ static struct vmm_vcpu *make(struct vmm_vm *vm, u32 index)
     hrtimer_init(&vcpu->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
     vcpu->timer.function = vmm_timer_expired;
     mutex_lock(&vcpu->lock); /* for nobody but the library's check of ownership */
-    error = make_apic(vcpu);
+    error = make_parts(vcpu);
     mutex_unlock(&vcpu->lock);
     if (error) {
         vmm_vcpu_free(vcpu);

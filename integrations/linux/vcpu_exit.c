@@ -2,54 +2,23 @@
 /* What is done about an exit that is not the APIC's, or not only. */
 #include <linux/kernel.h>
 
-#include "vmm.h"
+#include "hv.h"
 
-#define DEBUG_EXCEPTION (SVM_EXIT_EXCP_BASE + X86_TRAP_DB)
-#define GP_EVENT (SVM_EVTINJ_VALID | SVM_EVTINJ_VALID_ERR | SVM_EVTINJ_TYPE_EXEPT | X86_TRAP_GP)
-#define NPF_WRITE (1u << 1)
+#define GP_EVENT (VMM_EVENT_VALID | VMM_EVENT_HAS_ERROR_CODE | VMM_EVENT_EXCEPTION | X86_TRAP_GP)
 
-static enum vlapic_vmm_kind kind_of(u32 code)
+static void advance(struct vmm_vcpu *vcpu, u32 length)
 {
-    switch (code) {
-    case SVM_EXIT_IOIO:
-        return VLAPIC_VMM_KIND_IO;
-    case SVM_EXIT_HLT:
-        return VLAPIC_VMM_KIND_HLT;
-    case SVM_EXIT_INTR:
-    case SVM_EXIT_NMI:
-    case SVM_EXIT_SMI:
-        return VLAPIC_VMM_KIND_INTERRUPT;
-    case SVM_EXIT_VINTR:
-    case SVM_EXIT_IRET:
-    case DEBUG_EXCEPTION:
-        return VLAPIC_VMM_KIND_WINDOW;
-    case SVM_EXIT_NPF:
-        return VLAPIC_VMM_KIND_MMIO;
-    case SVM_EXIT_MSR:
-        return VLAPIC_VMM_KIND_MSR;
-    case SVM_EXIT_READ_CR8:
-    case SVM_EXIT_WRITE_CR8:
-        return VLAPIC_VMM_KIND_CR8;
-    default:
-        return VLAPIC_VMM_KIND_OTHER;
-    }
+    vcpu->rip += length;
+    vcpu->shadow &= ~VMM_SHADOW;
 }
 
-static void advance(struct vmm_vcpu *vcpu, u64 rip)
+static int fail(struct vmm_vcpu *vcpu, const struct vmm_exit *exit)
 {
-    vcpu->vmcb->save.rip = rip;
-    vcpu->vmcb->control.int_state &= ~(u32)SVM_INTERRUPT_SHADOW_MASK;
-}
-
-static int fail(struct vmm_vcpu *vcpu)
-{
-    const struct vmcb *vmcb = vcpu->vmcb;
-
     vcpu->run.reason = VLAPIC_VMM_FAILED;
-    vcpu->run.exit_code = vmcb->control.exit_code;
-    vcpu->run.exit_info[0] = vmcb->control.exit_info_1;
-    vcpu->run.exit_info[1] = vmcb->control.exit_info_2;
-    vcpu->run.rip = vmcb->save.rip;
+    vcpu->run.exit_code = exit->code;
+    vcpu->run.exit_info[0] = exit->info[0];
+    vcpu->run.exit_info[1] = exit->info[1];
+    vcpu->run.rip = vcpu->rip;
     return 0;
 }
 
@@ -59,100 +28,94 @@ static int inject_gp(struct vmm_vcpu *vcpu)
     return 1;
 }
 
-/* IN and OUT alone. EXITINFO2 is the RIP behind the instruction. */
-static int port(struct vmm_vcpu *vcpu)
+/* Of INT3 and INTO, RIP is still at the instruction. Bits beside those of an event say nothing. */
+void vmm_keep_exception(struct vmm_vcpu *vcpu, u32 information, u32 error_code)
 {
-    u64 info = vcpu->vmcb->control.exit_info_1;
-    u32 width = (info & SVM_IOIO_SIZE_MASK) >> SVM_IOIO_SIZE_SHIFT;
-    bool in = info & SVM_IOIO_TYPE_MASK;
+    u32 vector = information & VMM_EVENT_VECTOR;
 
-    if (info & SVM_IOIO_STR_MASK) {
-        return fail(vcpu);
+    if (information & VMM_EVENT_VALID && (information & VMM_EVENT_TYPE) == VMM_EVENT_EXCEPTION &&
+        vector != X86_TRAP_BP && vector != X86_TRAP_OF) {
+        vcpu->exception = (information & VMM_EVENT_BITS) | (u64)error_code << 32;
+    }
+}
+
+/* IN and OUT alone. */
+static int port(struct vmm_vcpu *vcpu, const struct vmm_exit *exit)
+{
+    if (exit->string) {
+        return fail(vcpu, exit);
     }
     vcpu->run.reason = VLAPIC_VMM_IO;
-    vcpu->run.port = info >> 16 & 0xFFFF;
-    vcpu->run.width = width;
-    vcpu->run.write = !in;
-    vcpu->run.value = vcpu->vmcb->save.rax & (U32_MAX >> (32 - 8 * width));
-    vcpu->io_in_width = in ? width : 0;
-    advance(vcpu, vcpu->vmcb->control.exit_info_2);
+    vcpu->run.port = exit->port;
+    vcpu->run.width = exit->width;
+    vcpu->run.write = exit->write;
+    vcpu->run.value = vcpu->general[VMM_RAX] & (U32_MAX >> (32 - 8 * exit->width));
+    vcpu->io_in_width = exit->write ? 0 : exit->width;
+    advance(vcpu, exit->length);
     return 0;
 }
 
 /* An access to a place where there is neither memory nor, now, the APIC: reads give ones. The decoder does it with callbacks that say so. */
-static int access_nothing(struct vmm_vcpu *vcpu)
+static int access_nothing(struct vmm_vcpu *vcpu, const struct vmm_exit *exit)
 {
-    const struct vmcb_control_area *control = &vcpu->vmcb->control;
-    const struct vlapic_decode_ops *guest = vmm_svm_ops.guest;
     u8 bytes[VLAPIC_DECODE_MAX_LENGTH];
     enum vlapic_decode_mode mode;
     struct vlapic_decode_insn insn;
-    size_t count = vmm_svm_ops.fetch(vcpu, bytes, sizeof(bytes), &mode);
+    size_t count = vmm_fetch(vcpu, bytes, sizeof(bytes), &mode);
     enum vlapic_decode_status status = vlapic_decode_parse(mode, bytes, count, &insn);
 
     if (status == VLAPIC_DECODE_DONE) {
-        status = vlapic_decode_execute(&insn, guest, vcpu, control->exit_info_2, control->exit_info_1 & NPF_WRITE);
+        status = vlapic_decode_execute(&insn, &vmm_guest_ops, vcpu, exit->address, exit->write);
     }
     if (status == VLAPIC_DECODE_DONE) {
-        advance(vcpu, vcpu->vmcb->save.rip + insn.length);
+        advance(vcpu, insn.length);
     }
-    return status == VLAPIC_DECODE_DONE || status == VLAPIC_DECODE_AGAIN ? 1 : fail(vcpu);
+    return status == VLAPIC_DECODE_DONE || status == VLAPIC_DECODE_AGAIN ? 1 : fail(vcpu, exit);
 }
 
-/* Nothing tells the length of a HLT where nRIP is not there; prefixes on it are not known here. */
-static int hlt(struct vmm_vcpu *vcpu)
+static int other_exit(struct vmm_vcpu *vcpu, const struct vmm_exit *exit)
 {
-    u64 next = vcpu->vmcb->control.next_rip;
-
-    advance(vcpu, next ? next : vcpu->vmcb->save.rip + 1);
-    vcpu->halted = true;
-    return 1;
-}
-
-static int other_exit(struct vmm_vcpu *vcpu)
-{
-    switch (vcpu->vmcb->control.exit_code) {
-    case SVM_EXIT_INTR: /* taken by now */
-    case SVM_EXIT_NMI:
-    case SVM_EXIT_SMI:
-    case SVM_EXIT_IRET:
-    case DEBUG_EXCEPTION: /* the end of a step */
+    switch (exit->kind) {
+    case VLAPIC_VMM_KIND_INTERRUPT: /* taken by now */
+    case VLAPIC_VMM_KIND_WINDOW:
         return 1;
-    case SVM_EXIT_IOIO:
-        return port(vcpu);
-    case SVM_EXIT_HLT:
-        return hlt(vcpu);
-    case SVM_EXIT_MSR: /* there are no others */
+    case VLAPIC_VMM_KIND_IO:
+        return port(vcpu, exit);
+    case VLAPIC_VMM_KIND_HLT:
+        advance(vcpu, exit->length);
+        vcpu->halted = true;
+        return 1;
+    case VLAPIC_VMM_KIND_MSR: /* there are no others */
         return inject_gp(vcpu);
-    case SVM_EXIT_NPF:
-        return access_nothing(vcpu);
+    case VLAPIC_VMM_KIND_MMIO:
+        return access_nothing(vcpu, exit);
     default:
-        return fail(vcpu);
+        return fail(vcpu, exit);
     }
 }
 
-static int finish(struct vmm_vcpu *vcpu, enum vlapic_svm_result result, u32 length)
+static int finish(struct vmm_vcpu *vcpu, const struct vmm_exit *exit)
 {
-    switch (result) {
-    case VLAPIC_SVM_NOT_MINE:
-        return other_exit(vcpu);
-    case VLAPIC_SVM_RESUME:
+    switch (exit->verdict) {
+    case VMM_NOT_MINE:
+        return other_exit(vcpu, exit);
+    case VMM_RESUME:
         return 1;
-    case VLAPIC_SVM_ADVANCE:
-        advance(vcpu, length ? vcpu->vmcb->save.rip + length : vcpu->vmcb->control.next_rip);
+    case VMM_ADVANCE:
+        advance(vcpu, exit->length);
         return 1;
-    case VLAPIC_SVM_GP:
+    case VMM_GP:
         return inject_gp(vcpu);
     default:
-        return fail(vcpu);
+        return fail(vcpu, exit);
     }
 }
 
-int vmm_exit(struct vmm_vcpu *vcpu, enum vlapic_svm_result result, u32 length)
+int vmm_exit(struct vmm_vcpu *vcpu, const struct vmm_exit *exit)
 {
-    int go_on = finish(vcpu, result, length);
+    int go_on = finish(vcpu, exit);
 
-    vcpu->run.exits[kind_of(vcpu->vmcb->control.exit_code)]++;
+    vcpu->run.exits[exit->kind]++;
     if (go_on && vcpu->eoi_came) {
         vcpu->eoi_came = false;
         vcpu->run.reason = VLAPIC_VMM_EOI;

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* libvlapic's callbacks: time, kicks, EOIs; the guest's registers and memory for the svm backend. */
+/* libvlapic's callbacks: time, kicks, EOIs; the guest's registers and memory for the hardware backends. */
 #include <linux/math64.h>
 #include <linux/smp.h>
 #include <asm/tsc.h>
 
 #include "vmm.h"
 
-#define RAX 0
-#define RSP 4
 #define HOUR_SECONDS 3600
 
 /* --- time -------------------------------------------------------------------------------------------------------------------- */
@@ -17,7 +15,7 @@ static u64 now_ns(void *cookie)
     return ktime_get_ns();
 }
 
-/* TSC_OFFSET is 0. */
+/* The TSC offset is 0. */
 static u64 now_tsc(void *cookie)
 {
     return rdtsc_ordered();
@@ -110,24 +108,13 @@ const struct vlapic_host_ops vmm_host_ops = {
 
 /* --- the guest, as the access decoder sees it -------------------------------------------------------------------------------- */
 
-static void *vmcb(void *cookie)
-{
-    return ((struct vmm_vcpu *)cookie)->vmcb;
-}
-
 static u64 *find_register(struct vmm_vcpu *vcpu, u32 reg)
 {
-    struct vmcb_save_area *save = &vcpu->vmcb->save;
-
     switch (reg) {
-    case RAX:
-        return &save->rax;
-    case RSP:
-        return &save->rsp;
     case VLAPIC_DECODE_RIP:
-        return &save->rip;
+        return &vcpu->rip;
     case VLAPIC_DECODE_RFLAGS:
-        return &save->rflags;
+        return &vcpu->rflags;
     default:
         return &vcpu->general[reg];
     }
@@ -167,8 +154,8 @@ static bool write_memory(void *cookie, const struct vlapic_decode_address *addre
     return vmm_vm_copy(((struct vmm_vcpu *)cookie)->vm, address->linear, &value, width, true);
 }
 
-static const struct vlapic_decode_ops guest_ops = {
-    .size = sizeof(guest_ops),
+const struct vlapic_decode_ops vmm_guest_ops = {
+    .size = sizeof(vmm_guest_ops),
     .abi = VLAPIC_DECODE_ABI,
     .read_register = read_register,
     .write_register = write_register,
@@ -178,22 +165,14 @@ static const struct vlapic_decode_ops guest_ops = {
     .memory_write = write_memory,
 };
 
-static size_t fetch(void *cookie, u8 *bytes, size_t size, enum vlapic_decode_mode *mode)
+size_t vmm_fetch(void *cookie, u8 *bytes, size_t size, enum vlapic_decode_mode *mode)
 {
     struct vmm_vcpu *vcpu = cookie;
     size_t count = 0;
 
     *mode = VLAPIC_DECODE_MODE_64;
-    while (count < size && vmm_vm_copy(vcpu->vm, vcpu->vmcb->save.rip + count, bytes + count, 1, false)) {
+    while (count < size && vmm_vm_copy(vcpu->vm, vcpu->rip + count, bytes + count, 1, false)) {
         count++;
     }
     return count;
 }
-
-const struct vlapic_svm_ops vmm_svm_ops = {
-    .size = sizeof(vmm_svm_ops),
-    .abi = VLAPIC_SVM_ABI,
-    .vmcb = vmcb,
-    .fetch = fetch,
-    .guest = &guest_ops,
-};

@@ -68,7 +68,20 @@ enum vlapic_vmm_kind {
     VLAPIC_VMM_KIND_MMIO = 5,
     VLAPIC_VMM_KIND_MSR = 6,
     VLAPIC_VMM_KIND_CR8 = 7,
-    VLAPIC_VMM_KINDS = 8
+    VLAPIC_VMM_KIND_WRITE = 8, /* an APIC write that hardware carried out in part */
+    VLAPIC_VMM_KIND_EOI = 9,   /* an EOI that hardware carried out */
+    VLAPIC_VMM_KIND_TPR = 10,  /* TPR below threshold */
+    VLAPIC_VMM_KINDS = 11
+};
+
+/* What needs no exit, as the APIC stood at the last entry; bits of a set. */
+enum vlapic_vmm_free {
+    VLAPIC_VMM_FREE_CR8 = 1 << 0,
+    VLAPIC_VMM_FREE_TPR = 1 << 1,
+    VLAPIC_VMM_FREE_EOI = 1 << 2, /* of edge-triggered vectors */
+    VLAPIC_VMM_FREE_SELF_IPI = 1 << 3,
+    VLAPIC_VMM_FREE_READS = 1 << 4,
+    VLAPIC_VMM_FREE_DELIVERY = 1 << 5 /* no exit for an interrupt window */
 };
 
 struct vlapic_vmm_run {
@@ -78,6 +91,8 @@ struct vlapic_vmm_run {
     __u32 width; /* bytes */
     __u32 write;
     __u32 value;
+    __u32 free; /* enum vlapic_vmm_free */
+    __u32 reserved;
     __u64 exit_code, exit_info[2], rip;
     __u32 exits[VLAPIC_VMM_KINDS]; /* so far */
 };

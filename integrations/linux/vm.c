@@ -7,9 +7,8 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <asm/io.h>
 
-#include "vmm.h"
+#include "hv.h"
 
 #define TIMER_FLOOR_NS 50000 /* no guest makes the host take timer interrupts faster than this */
 
@@ -49,24 +48,6 @@ static int pin(struct vmm_vm *vm, const struct vlapic_vmm_memory *memory)
     return 0;
 }
 
-static int map(struct vmm_vm *vm)
-{
-    u64 i;
-
-    vm->nested_root = vmm_npt_create();
-    if (!vm->nested_root) {
-        return -ENOMEM;
-    }
-    for (i = 0; i < vm->page_count; i++) {
-        int error = vmm_npt_map(vm->nested_root, vm->guest_physical + i * PAGE_SIZE, page_to_phys(vm->pages[i]));
-
-        if (error) {
-            return error;
-        }
-    }
-    return 0;
-}
-
 static bool is_good(const struct vlapic_vmm_memory *memory)
 {
     return PAGE_ALIGNED(memory->guest_physical | memory->bytes | memory->user_address) && memory->bytes != 0 &&
@@ -90,12 +71,6 @@ static int set_memory(struct vmm_vm *vm, const void __user *argument)
     error = vm->pages ? -EEXIST : pin(vm, &memory);
     if (!error) {
         vm->guest_physical = memory.guest_physical;
-        error = map(vm);
-        if (error) {
-            vmm_npt_free(vm->nested_root);
-            vm->nested_root = NULL;
-            unpin(vm);
-        }
     }
     mutex_unlock(&vm->lock);
     return error;
@@ -197,7 +172,7 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
     case VLAPIC_VMM_INJECT:
         return inject(vm, (void __user *)argument);
     case VLAPIC_VMM_INHIBIT:
-        vlapic_svm_inhibit(vm->apics, VLAPIC_SVM_INHIBIT_REQUEST, argument != 0);
+        vmm_hv->inhibit(vm, argument != 0);
         for (i = 0; i < VLAPIC_VMM_MAX_VCPUS; i++) {
             if (find(vm, i)) {
                 vmm_kick(find(vm, i));
@@ -221,36 +196,34 @@ static const struct file_operations vm_operations = {
     .release = vm_release,
 };
 
-/* No AVIC and no NMI virtualization (features = 0): no machine was there to try them on. Intel's behaviour where the vendors' differ, which
- * is what guests expect that are made for either. */
-static int create_apics(struct vmm_vm *vm)
+int vmm_vm_create_apics(struct vmm_vm *vm, const struct vlapic_vm_config *config)
 {
-    struct vlapic_vm_config config;
-    struct vlapic_svm_config svm;
     struct vlapic_layout layout;
 
-    if (vlapic_vm_config_defaults(&config, sizeof(config), VLAPIC_VENDOR_INTEL) != VLAPIC_OK ||
-        vlapic_svm_config_defaults(&svm, sizeof(svm)) != VLAPIC_OK) {
-        return -EINVAL;
-    }
-    svm.features = 0;
-    svm.ops = &vmm_svm_ops;
-    svm.edge_eoi_not_needed = true;
-    config.host = &vmm_host_ops;
-    config.backend = &vlapic_backend_svm;
-    config.backend_config = &svm;
-    config.cookie = vm;
-    config.max_apic_id = VLAPIC_VMM_MAX_VCPUS - 1;
-    config.timer_floor_ns = TIMER_FLOOR_NS;
-    config.tsc_deadline = true;
-    if (vlapic_vm_layout(&config, &layout) != VLAPIC_OK) {
+    if (vlapic_vm_layout(config, &layout) != VLAPIC_OK) {
         return -EINVAL;
     }
     vm->apics_memory = vmm_alloc(layout.bytes, layout.alignment);
     if (!vm->apics_memory) {
         return -ENOMEM;
     }
-    return vlapic_vm_create(vm->apics_memory, layout.bytes, &config, &vm->apics) == VLAPIC_OK ? 0 : -EINVAL;
+    return vlapic_vm_create(vm->apics_memory, layout.bytes, config, &vm->apics) == VLAPIC_OK ? 0 : -EINVAL;
+}
+
+/* Intel's behaviour where the vendors' differ, which is what guests expect that are made for either. */
+static int create_apics(struct vmm_vm *vm)
+{
+    struct vlapic_vm_config config;
+
+    if (vlapic_vm_config_defaults(&config, sizeof(config), VLAPIC_VENDOR_INTEL) != VLAPIC_OK) {
+        return -EINVAL;
+    }
+    config.host = &vmm_host_ops;
+    config.cookie = vm;
+    config.max_apic_id = VLAPIC_VMM_MAX_VCPUS - 1;
+    config.timer_floor_ns = TIMER_FLOOR_NS;
+    config.tsc_deadline = true;
+    return vmm_hv->create_apics(vm, &config);
 }
 
 static void release(struct kref *refs)
@@ -264,7 +237,6 @@ static void release(struct kref *refs)
         }
     }
     kfree(vm->apics_memory);
-    vmm_npt_free(vm->nested_root);
     if (vm->pages) {
         unpin(vm);
     }

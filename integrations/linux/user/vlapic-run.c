@@ -39,8 +39,13 @@
 #define R8 8
 
 _Static_assert((int)VLAPIC_VMM_KIND_IO == (int)GUEST_EXIT_IO && (int)VLAPIC_VMM_KIND_WINDOW == (int)GUEST_EXIT_WINDOW &&
-                   (int)VLAPIC_VMM_KIND_MMIO == (int)GUEST_EXIT_MMIO && (int)VLAPIC_VMM_KIND_CR8 == (int)GUEST_EXIT_CR8,
+                   (int)VLAPIC_VMM_KIND_MMIO == (int)GUEST_EXIT_MMIO &&
+                   (int)VLAPIC_VMM_KIND_CR8 == (int)GUEST_EXIT_CR8 && (int)VLAPIC_VMM_KIND_TPR == (int)GUEST_EXIT_TPR,
                "the kinds of exits are those of the contract");
+_Static_assert(VLAPIC_VMM_FREE_CR8 == GUEST_FREE_CR8 && VLAPIC_VMM_FREE_TPR == GUEST_FREE_TPR &&
+                   VLAPIC_VMM_FREE_EOI == GUEST_FREE_EOI && VLAPIC_VMM_FREE_SELF_IPI == GUEST_FREE_SELF_IPI &&
+                   VLAPIC_VMM_FREE_READS == GUEST_FREE_READS && VLAPIC_VMM_FREE_DELIVERY == GUEST_FREE_DELIVERY,
+               "so is what is free of them");
 
 struct cpu {
     uint32_t index;
@@ -77,7 +82,6 @@ static size_t image_bytes;
 static int device;
 static long host_cpus;
 static uint64_t patience;
-static uint32_t free_of_exits; /* GUEST_FREE_* */
 
 static _Noreturn void die(const char *what)
 {
@@ -260,7 +264,8 @@ static uint32_t exits(const struct cpu *cpu)
     const uint32_t *count = cpu->run.exits;
 
     if (cpu->exits_asked == GUEST_EXIT_APIC) {
-        return count[VLAPIC_VMM_KIND_MMIO] + count[VLAPIC_VMM_KIND_MSR] + count[VLAPIC_VMM_KIND_CR8];
+        return count[VLAPIC_VMM_KIND_MMIO] + count[VLAPIC_VMM_KIND_MSR] + count[VLAPIC_VMM_KIND_CR8] +
+               count[VLAPIC_VMM_KIND_WRITE] + count[VLAPIC_VMM_KIND_EOI] + count[VLAPIC_VMM_KIND_TPR];
     }
     return cpu->exits_asked < VLAPIC_VMM_KINDS ? count[cpu->exits_asked] : 0;
 }
@@ -291,7 +296,7 @@ static uint32_t in(struct cpu *cpu)
     case GUEST_PORT_EXITS:
         return exits(cpu);
     case GUEST_PORT_FREE:
-        return free_of_exits;
+        return cpu->run.free;
     default:
         return UINT32_MAX;
     }
@@ -481,19 +486,6 @@ static void load_image(void)
     close(fd);
 }
 
-/* Of what the svm backend can do without exits, plain SVM leaves CR8; if the module lets it. */
-static void look_at_module(void)
-{
-    char value = 'N';
-    int fd = open("/sys/module/vlapic_vmm/parameters/cr8_exits", O_RDONLY);
-
-    if (fd < 0 || read(fd, &value, 1) != 1) {
-        die("cr8_exits");
-    }
-    close(fd);
-    free_of_exits = value == 'Y' ? 0 : GUEST_FREE_CR8;
-}
-
 static uint64_t rdtsc(void)
 {
     return __builtin_ia32_rdtsc();
@@ -576,7 +568,6 @@ int main(int argc, char **argv)
     if (device < 0) {
         die("/dev/vlapic-vmm");
     }
-    look_at_module();
     if (argc > 2 && strcmp(argv[2], "--hold") == 0) {
         return hold();
     }
