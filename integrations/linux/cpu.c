@@ -54,7 +54,7 @@ int vmm_cpus_start(void)
 {
     int error;
 
-    vmm_hv = &vmm_svm;
+    vmm_hv = vmm_vmx.is_there() ? &vmm_vmx : &vmm_svm;
     error = vmm_hv->start();
     if (error) {
         return error;

@@ -59,7 +59,7 @@ struct vmm_hv {
     int (*run)(struct vmm_vcpu *vcpu, struct vmm_cpu *host, struct vmm_exit *exit);
 };
 
-extern const struct vmm_hv vmm_svm;
+extern const struct vmm_hv vmm_svm, vmm_vmx;
 extern const struct vmm_hv *vmm_hv;
 
 #endif

@@ -51,5 +51,5 @@ static void __exit vmm_exit_module(void)
 
 module_init(vmm_init);
 module_exit(vmm_exit_module);
-MODULE_DESCRIPTION("libvlapic: a small VMM on SVM");
+MODULE_DESCRIPTION("libvlapic: a small VMM on SVM or VMX");
 MODULE_LICENSE("Dual BSD/GPL");

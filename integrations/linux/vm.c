@@ -5,12 +5,16 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "hv.h"
 
-#define TIMER_FLOOR_NS 50000 /* no guest makes the host take timer interrupts faster than this */
+/* On a machine where an exit takes as long, a guest with a faster timer would get to nothing else. */
+static uint timer_floor_us = 50;
+module_param(timer_floor_us, uint, 0444);
+MODULE_PARM_DESC(timer_floor_us, "no guest makes the host take timer interrupts faster than this");
 
 void *vmm_alloc(size_t bytes, size_t alignment)
 {
@@ -221,7 +225,7 @@ static int create_apics(struct vmm_vm *vm)
     config.host = &vmm_host_ops;
     config.cookie = vm;
     config.max_apic_id = VLAPIC_VMM_MAX_VCPUS - 1;
-    config.timer_floor_ns = TIMER_FLOOR_NS;
+    config.timer_floor_ns = (u64)timer_floor_us * NSEC_PER_USEC;
     config.tsc_deadline = true;
     return vmm_hv->create_apics(vm, &config);
 }
