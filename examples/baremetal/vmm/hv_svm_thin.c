@@ -22,6 +22,8 @@ static bool prepare(struct vcpu *cpu, const struct vlapic_poll *duty)
     vcpu_prepare_core(cpu, &entry);
     hv_svm_inject(cpu, &entry.event);
     hv_svm_prepare_nmi(cpu, &entry);
+    /* An NMI waits for the end of one instruction. If that is HLT, the NMI ends it, which the trap flag does not everywhere. */
+    hv_svm_set_intercept(cpu, INTERCEPT_HLT, hv_svm_of(cpu)->step);
     return true;
 }
 
