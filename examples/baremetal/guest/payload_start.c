@@ -144,6 +144,60 @@ void payload_nmi_ipi(void)
     CHECK_IS(me()->count[2], 0);
 }
 
+static volatile uint64_t sending; /* TSC ticks that it takes, at best */
+static volatile bool woke;
+
+/* With something long before the STI that has no branch: an emulator of translated code looks for NMIs in front of that and behind the STI. */
+static void divide_and_sleep(void)
+{
+    uint32_t low = UINT32_MAX, high = 0;
+
+    __asm__ volatile(".rept 250; divl %2; .endr; sti; hlt" : "+a"(low), "+d"(high) : "r"(UINT32_MAX) : "memory", "cc");
+}
+
+/* Falls asleep at about the time at which the next one comes. */
+static void sleep_until_stopped(void)
+{
+    for (uint32_t i = 0; !ap_stop; i++) {
+        uint64_t start = rdtsc(), rest = sending * (i % 32) / 16;
+
+        while (rdtsc() - start < rest) {
+        }
+        cli();
+        divide_and_sleep();
+    }
+    woke = true;
+}
+
+static void send_nmi(uint32_t i)
+{
+    uint64_t start = rdtsc(), ticks;
+
+    apic_send(1, ICR(NMI) | VLAPIC_ICR_ASSERT);
+    ticks = rdtsc() - start;
+    sending = ticks < sending || i == 1 ? ticks : sending;
+    SPIN(guest_cpus[1].count[2] == i);
+}
+
+/* NMIs alone wake a vCPU that falls asleep with interrupts on, and each is taken whatever moment it meets: at the HLT in the shadow of its STI, too. One
+ * that comes before that wakes nobody, so the count is what is waited for. */
+void payload_nmi_halt(void)
+{
+    uint32_t i = 0;
+
+    ap_start();
+    ap_run(sleep_until_stopped);
+    while (i < 300) {
+        send_nmi(++i);
+    }
+    ap_stop = true;
+    while (!woke) {
+        send_nmi(++i);
+    }
+    ap_join();
+    CHECK_IS(me()->count[2], 0);
+}
+
 static volatile uint32_t nmi_depth, nmi_deepest;
 static void nmi_handler(uint8_t vector)
 {

@@ -47,6 +47,7 @@
     X("mixed_modes", payload_mixed_modes, false, 2, GUEST_NEEDS_X2APIC) \
     BOTH(X, "halt_ipi", payload_halt_ipi, 2, 0) \
     BOTH(X, "nmi_ipi", payload_nmi_ipi, 2, 0) \
+    BOTH(X, "nmi_halt", payload_nmi_halt, 2, 0) \
     BOTH(X, "kick_storm_other", payload_kick_storm_other, 2, GUEST_NEEDS_DEVICES) \
     BOTH(X, "msi_storm", payload_msi_storm, 2, GUEST_NEEDS_DEVICES) \
     BOTH(X, "msi_storm_halt", payload_msi_storm_halt, 2, GUEST_NEEDS_DEVICES) \

@@ -53,6 +53,7 @@ void payload_init_sipi(void);
 void payload_init_busy(void);
 void payload_halt_ipi(void);
 void payload_nmi_ipi(void);
+void payload_nmi_halt(void);
 void payload_nmi_lvt(void);
 void payload_kick_storm(void);
 void payload_kick_storm_other(void);
