@@ -5,6 +5,7 @@
 
 #define ROUNDS 60u
 #define RACES 1024u
+#define RACES_AT_LEAST 128u
 #define IN_SERVICE 0x51
 #define PENDING 0x41
 #define LOGICAL 2u /* flat, or as it follows from ID 1 in x2APIC mode */
@@ -232,29 +233,63 @@ void payload_thin_init(void)
     CHECK_IS(guest_exits(GUEST_EXIT_INIT), 0);
 }
 
-static volatile uint32_t turn;
+static volatile uint32_t turn, last, most;
 
-/* Into the VMM and back, a few times, for sending takes some time as well; then where nothing exits. */
+/* Into the VMM and back, a few times; then where nothing exits. */
 static void exit_once_each(void)
 {
-    for (uint32_t i = 1; i <= RACES; i++) {
+    for (uint32_t i = 1; last == 0 || i <= last; i++) {
         turn = i;
-        for (uint32_t exits = 0; exits <= i / 256; exits++) {
+        for (uint32_t exits = 0; exits <= i % most; exits++) {
             in32(GUEST_PORT_PATIENCE);
         }
         SPIN(me()->count[2] == i);
     }
 }
 
-/* An NMI is sent at every moment of the other's way back into the guest: it must not be forgotten there. */
+static uint64_t ticks_of(void (*action)(void))
+{
+    uint64_t best = UINT64_MAX;
+
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        uint64_t start = rdtsc(), ticks;
+
+        action();
+        ticks = rdtsc() - start;
+        best = ticks < best ? ticks : best;
+    }
+    return best;
+}
+
+static void send_to_nobody(void)
+{
+    apic_send(7, ICR(NMI) | VLAPIC_ICR_ASSERT);
+}
+
+static void exit_once(void)
+{
+    in32(GUEST_PORT_PATIENCE);
+}
+
+/*
+ * An NMI is sent at every moment of the other's way back into the guest: it must not be forgotten there. Sending takes exits as well, of another
+ * length, so the other makes from one to twice as many as fit into that. Where a round takes a time slice, since CPUs are threads of a busy machine, there are
+ * fewer rounds.
+ */
 void payload_thin_race(void)
 {
+    uint64_t start = rdtsc();
+
     ap_start();
+    most = 2 + (uint32_t)(2 * ticks_of(send_to_nobody) / ticks_of(exit_once));
     ap_run(exit_once_each);
-    for (uint32_t i = 1; i <= RACES; i++) {
+    for (uint32_t i = 1; last == 0; i++) {
         SPIN(turn == i);
-        for (uint32_t delay = i % 256; delay > 0; delay--) {
+        for (uint32_t delay = i * 37 % 256; delay > 0; delay--) {
             __asm__ volatile("pause" : : : "memory");
+        }
+        if (i >= RACES || (i >= RACES_AT_LEAST && rdtsc() - start > 2 * guest_patience)) {
+            last = i; /* before the NMI, at which the other looks */
         }
         apic_send(1, ICR(NMI) | VLAPIC_ICR_ASSERT);
         SPIN(guest_cpus[1].count[2] == i);
