@@ -5,14 +5,17 @@
 #define ARENA_BYTES 0x400000u
 
 static uint8_t arena[ARENA_BYTES] __attribute__((aligned(4096)));
-static size_t arena_used;
+static size_t arena_used; /* atomic: CPUs map pages at the same time */
 
 void *host_alloc(size_t bytes, size_t alignment)
 {
-    size_t start = (arena_used + alignment - 1) / alignment * alignment;
+    size_t used = __atomic_load_n(&arena_used, __ATOMIC_RELAXED), start;
 
-    HOST_MUST(start + bytes <= sizeof(arena));
-    arena_used = start + bytes;
+    do {
+        start = (used + alignment - 1) / alignment * alignment;
+        HOST_MUST(start + bytes <= sizeof(arena));
+    } while (
+        !__atomic_compare_exchange_n(&arena_used, &used, start + bytes, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
     return memset(arena + start, 0, bytes);
 }
 
