@@ -242,3 +242,75 @@ void payload_thin_forms(void)
     check_forms();
     check_other();
 }
+
+static uint64_t base_of(uint64_t bits)
+{
+    return (rdmsr(VLAPIC_MSR_APIC_BASE) & ~(uint64_t)(VLAPIC_BASE_EN | VLAPIC_BASE_EXTD)) | bits;
+}
+
+static void turn_off(void)
+{
+    CHECK(wrmsr_faults(VLAPIC_MSR_APIC_BASE, 0));
+    CHECK(wrmsr_faults(VLAPIC_MSR_APIC_BASE, base_of(0)));
+    CHECK(wrmsr_faults(VLAPIC_MSR_APIC_BASE, base_of(VLAPIC_BASE_EXTD)));
+    CHECK((rdmsr(VLAPIC_MSR_APIC_BASE) & VLAPIC_BASE_EN) != 0);
+}
+
+static void check_reach(void)
+{
+    uint32_t interrupts = guest_cpus[1].count[0x6A], nmis = guest_cpus[1].count[2];
+
+    apic_send(1, VLAPIC_ICR_ASSERT | 0x6A);
+    SPIN(guest_cpus[1].count[0x6A] == interrupts + 1);
+    apic_send(1, ICR(NMI) | VLAPIC_ICR_ASSERT);
+    SPIN(guest_cpus[1].count[2] == nmis + 1);
+}
+
+/* A CPU whose APIC is off could not be made to look any more. */
+void payload_thin_off(void)
+{
+    ap_start();
+    turn_off();
+    ap_do(turn_off);
+    check_reach();
+}
+
+static void write_id(void)
+{
+    uint32_t id = mmio_read(VLAPIC_REG_ID);
+
+    for (uint32_t other = 0; other < 16; other++) {
+        mmio_write(VLAPIC_REG_ID, other << 24);
+        CHECK_IS(mmio_read(VLAPIC_REG_ID), id);
+    }
+}
+
+/* Nor one with another ID. Where the window is the guest's, the ID is as well, and the next payload finds it as it was. */
+void payload_thin_id(void)
+{
+    ap_start();
+    if ((guest_free() & GUEST_FREE_EOI) != 0) {
+        mmio_write(VLAPIC_REG_ID, 7u << 24);
+        return;
+    }
+    write_id();
+    ap_do(write_id);
+    check_reach();
+    ap_start(); /* INIT and SIPI too */
+    check_reach();
+}
+
+/* The window moves, and is found at its old place by the next payload. */
+void payload_thin_moved(void)
+{
+    mmio_write(VLAPIC_REG_TPR, 0x30);
+    wrmsr(VLAPIC_MSR_APIC_BASE, GUEST_WINDOW_MOVED | VLAPIC_BASE_EN | VLAPIC_BASE_BSP);
+    me()->window = GUEST_WINDOW_MOVED;
+    CHECK_IS(mmio_read(VLAPIC_REG_TPR), 0x30);
+    mmio_write(VLAPIC_REG_TPR, 0);
+    for (uint32_t i = 1; i <= ROUNDS; i++) {
+        apic_send_self(0x6B);
+        SPIN(me()->count[0x6B] == i);
+    }
+    CHECK(wrmsr_faults(VLAPIC_MSR_APIC_BASE, GUEST_BASE | VLAPIC_BASE_EN | VLAPIC_BASE_BSP));
+}

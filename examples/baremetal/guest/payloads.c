@@ -56,6 +56,9 @@
     BOTH(X, "move", payload_move, 2, GUEST_NEEDS_MOVE) \
     BOTH(X, "exits_posted", payload_exits_posted, 2, GUEST_NEEDS_DEVICES) \
     BOTH(X, "exits_ipi", payload_exits_ipi, 2, GUEST_NEEDS_DEVICES) \
+    BOTH(X, "thin_off", payload_thin_off, 2, GUEST_NEEDS_PHYSICAL) \
+    X("thin_id", payload_thin_id, false, 2, GUEST_NEEDS_PHYSICAL) \
+    X("thin_moved", payload_thin_moved, false, 1, GUEST_NEEDS_PHYSICAL) \
     BOTH(X, "thin_exits", payload_thin_exits, 1, GUEST_NEEDS_PHYSICAL) \
     BOTH(X, "thin_exits_ipi", payload_thin_exits_ipi, 2, GUEST_NEEDS_PHYSICAL) \
     X("thin_forms", payload_thin_forms, false, 2, GUEST_NEEDS_PHYSICAL | GUEST_NEEDS_ICR_TRAP) \

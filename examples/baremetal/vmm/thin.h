@@ -42,6 +42,8 @@ bool thin_is_released(void);
 /* thin_apic.c: the physical APIC of this CPU. */
 /* As after an INIT; what was pending and in service is gone. */
 void thin_apic_init(struct vcpu *cpu);
+/* Where the VMM had it, and by the ID that it had, whatever the guest has made of them: the thread ends. */
+void thin_apic_restore(struct vcpu *cpu);
 /* Notes its registers for those who send to it. */
 void thin_apic_note(struct vcpu *cpu);
 

@@ -68,10 +68,13 @@ static void count_write(bool window, uint32_t offset)
                                                    : (offset == VLAPIC_REG_EOI ? THIN_XAPIC_EOI : THIN_XAPIC_OTHER)));
 }
 
-/* The manuals define writes of 32 bits at multiples of 16 bytes. What is not is dropped, for there are APICs that take what lies behind ICR for ICR. */
-static bool is_defined(uint32_t offset, uint32_t width)
+/*
+ * The manuals define writes of 32 bits at multiples of 16 bytes. What is not is dropped, for there are APICs that take what lies behind ICR for ICR. So is
+ * one of the ID, as current processors do: with another ID the CPU would not get its kicks.
+ */
+static bool is_for_apic(uint32_t offset, uint32_t width)
 {
-    return width == 4 && offset % 16 == 0;
+    return width == 4 && offset % 16 == 0 && offset != VLAPIC_REG_ID;
 }
 
 static bool page_write(void *cookie, uint32_t offset, uint32_t width, uint64_t value)
@@ -81,7 +84,7 @@ static bool page_write(void *cookie, uint32_t offset, uint32_t width, uint64_t v
 
     trace(cpu, 'w', offset, value);
     count_write(window, offset);
-    if (!window || !is_defined(offset, width)) {
+    if (!window || !is_for_apic(offset, width)) {
         return true;
     }
     if (vlapic_trap_mmio(offset, width, true) == VLAPIC_TRAP_ICR) {
@@ -92,7 +95,7 @@ static bool page_write(void *cookie, uint32_t offset, uint32_t width, uint64_t v
         }
     }
     host_lapic_write(offset, (uint32_t)value);
-    if (offset == VLAPIC_REG_ID || offset == VLAPIC_REG_LDR || offset == VLAPIC_REG_DFR) {
+    if (offset == VLAPIC_REG_LDR || offset == VLAPIC_REG_DFR) {
         thin_apic_note(cpu);
     }
     return true;
@@ -107,20 +110,18 @@ void thin_mmio(struct vcpu *cpu)
     vm_carry_out(cpu, &ops);
 }
 
-/* The guest may place its window where the contract has one, and nowhere else: elsewhere is memory of the VMM's, or nothing. */
+/* The guest may place its window where the contract has one, and nowhere else: elsewhere is memory of the VMM's, or nothing. Nor may it turn the APIC
+ * off: a CPU without one takes no NMI, so nothing could make it look. As there is no way out of x2APIC mode but that, none is left. */
 static bool is_base_allowed(uint64_t old, uint64_t base)
 {
-    bool x2apic = (base & VLAPIC_BASE_EXTD) != 0, enabled = (base & VLAPIC_BASE_EN) != 0;
+    bool x2apic = (base & VLAPIC_BASE_EXTD) != 0;
     uint64_t address = base & BASE_ADDRESS;
 
-    if (((base ^ old) & ~(BASE_ADDRESS | VLAPIC_BASE_EN | VLAPIC_BASE_EXTD)) != 0 ||
+    if (((base ^ old) & ~(BASE_ADDRESS | VLAPIC_BASE_EXTD)) != 0 ||
         (address != GUEST_WINDOW && address != GUEST_WINDOW_MOVED)) {
         return false;
     }
-    if (x2apic) {
-        return enabled && (old & VLAPIC_BASE_EN) != 0 && (vm.features & GUEST_FEATURE_X2APIC) != 0;
-    }
-    return !enabled || (old & VLAPIC_BASE_EXTD) == 0;
+    return x2apic ? (vm.features & GUEST_FEATURE_X2APIC) != 0 : (old & VLAPIC_BASE_EXTD) == 0;
 }
 
 static bool write_base(struct vcpu *cpu, uint64_t base)

@@ -4,6 +4,7 @@
 
 #define NO_VECTOR 0x0Fu /* that can be in service: Bochs does not end an interrupt with SVR's */
 #define SVR_RESET 0xFFu
+#define VECTORS 256u
 
 static bool has_in_service(void)
 {
@@ -31,7 +32,7 @@ static void forget_interrupts(void)
 {
     host_lapic_write(VLAPIC_REG_TPR, 0);
     host_lapic_write(VLAPIC_REG_SVR, VLAPIC_SVR_ENABLE | NO_VECTOR);
-    while (has_in_service()) {
+    for (uint32_t i = 0; i < VECTORS && has_in_service(); i++) {
         host_lapic_eoi();
     }
     host_drain();
@@ -52,6 +53,18 @@ void thin_apic_init(struct vcpu *cpu)
         host_lapic_write(VLAPIC_REG_ICR_HIGH, 0);
     }
     thin_apic_note(cpu);
+}
+
+/* ID: a guest with the window to itself can write it, and of what was sent meanwhile nothing came here. */
+void thin_apic_restore(struct vcpu *cpu)
+{
+    uint64_t base = rdmsr(VLAPIC_MSR_APIC_BASE);
+
+    wrmsr(VLAPIC_MSR_APIC_BASE, (base & (PAGE_BYTES - 1)) | GUEST_WINDOW);
+    if (host_lapic_id() != cpu->host->apic_id) {
+        host_lapic_write(VLAPIC_REG_ID, cpu->host->apic_id << 24);
+        __atomic_store_n(&cpu->thin->kicked, false, __ATOMIC_SEQ_CST);
+    }
 }
 
 void thin_apic_note(struct vcpu *cpu)

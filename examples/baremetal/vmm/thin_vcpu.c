@@ -87,6 +87,7 @@ void thin_thread(struct host_cpu *host)
         turn(cpu);
     }
     hv->put(cpu);
+    thin_apic_restore(cpu);
     thin_apic_init(cpu);
     host_lapic_start();
 }
