@@ -3,6 +3,7 @@
 #ifndef EXAMPLES_BAREMETAL_HOST_H
 #define EXAMPLES_BAREMETAL_HOST_H
 
+#include "host_offsets.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,8 +26,6 @@
 #define HOST_VECTOR_WAKEUP 0xF3u /* posted interrupts, to a sleeping vCPU: ends the sleep, as any interrupt does */
 #define HOST_VECTOR_SPURIOUS 0xFFu
 #define HOST_VECTOR_DRAIN 0x100u /* one of host_drain(): any vector */
-
-#define HOST_NMI 16 /* offset of host_cpu.nmi */
 
 struct vcpu;
 
