@@ -81,7 +81,7 @@ static void physical_init(struct vcpu *cpu)
 /* The one device: what a real one could do. */
 static void out(struct vcpu *cpu, uint32_t value)
 {
-    if (cpu->exit.port == GUEST_PORT_INIT) {
+    if (cpu->exit.port == GUEST_PORT_INIT && hv->init_exits) {
         thin_send(vm.cpus[value % vm.cpu_count], VLAPIC_DELIVERY_INIT);
     } else {
         vm_give_up(cpu);
