@@ -19,7 +19,8 @@ static bool has_in_service(void)
 static void mask_lvts(void)
 {
     static const uint32_t in_order[] = { VLAPIC_REG_LVT_TIMER, VLAPIC_REG_LVT_LINT0, VLAPIC_REG_LVT_LINT1,
-                                         VLAPIC_REG_LVT_ERROR, VLAPIC_REG_LVT_PERF,  VLAPIC_REG_LVT_THERMAL };
+                                         VLAPIC_REG_LVT_ERROR, VLAPIC_REG_LVT_PERF,  VLAPIC_REG_LVT_THERMAL,
+                                         VLAPIC_REG_LVT_CMCI };
     uint32_t last = host_lapic_read(VLAPIC_REG_VERSION) >> VLAPIC_VERSION_MAX_LVT_SHIFT & 0xFF;
 
     for (uint32_t i = 0; i <= last && i < sizeof(in_order) / sizeof(in_order[0]); i++) {
