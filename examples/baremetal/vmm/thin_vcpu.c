@@ -18,7 +18,9 @@ static void start(struct vcpu *cpu, uint64_t entry, uint8_t sipi_vector)
     vcpu_start(cpu, entry, sipi_vector);
     if (!__atomic_exchange_n(&cpu->thin->was_started, true, __ATOMIC_SEQ_CST) && thin_is_released()) {
         for (uint32_t i = 0; i < vm.cpu_count; i++) {
-            thin_kick(vm.cpus[i]); /* to see that, and this one as well */
+            if (vm.cpus[i] != cpu) { /* which looks before it enters */
+                thin_kick(vm.cpus[i]);
+            }
         }
     }
 }
