@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Thin mode: the local APICs are the machine's own, and the guest's; one vCPU a CPU. Of them the VMM sees what sends IPIs and what changes an APIC's mode, keeps
- * INIT and SIPI to itself, and passes on the rest (docs/THIN.md). There is no vlapic_vm and no vlapic_cpu.
+ * INIT, SIPI and NMI to itself, and passes on the rest (docs/THIN.md). There is no vlapic_vm and no vlapic_cpu.
  */
 #ifndef EXAMPLES_BAREMETAL_THIN_H
 #define EXAMPLES_BAREMETAL_THIN_H

@@ -48,8 +48,8 @@ static bool post(struct vcpu *cpu, const struct vlapic_icr *icr)
     return vlapic_startup_post(&cpu->thin->startup, icr->delivery, icr->vector);
 }
 
-/* What is illegal is passed on as well, and the physical APIC records the error. NMIs are not: they exit, and which of them is
- * the guest's would be the question. */
+/* Fixed and the like are passed on even if they are illegal, and the physical APIC records the error. Of INITs, SIPIs and NMIs none is, and what is
+ * illegal of them is dropped: no error is recorded. NMIs, because they exit, and which of them is the guest's would be the question. */
 enum thin_verdict thin_icr_write(struct vcpu *self, enum vlapic_icr_format format, uint64_t value)
 {
     const struct vlapic_icr_rules rules = { .vendor = hv->vendor, .dest_alias = true };
