@@ -153,11 +153,12 @@ extern void (*host_timer_hook)(struct host_cpu *cpu);
  * host_cpu.nmi. That would come too late if whoever has just looked there then went to sleep or into a guest: such code lies in a range (RANGE in
  * host_nmi.S), from its look to its last instruction, and an NMI in a range sends it out of there.
  */
-extern void (*host_nmi_hook)(struct host_cpu *cpu);
+extern void (*host_nmi_hook)(struct host_cpu *cpu); /* NULL: no NMI is expected, and one ends the machine */
 void host_take_nmi(struct host_cpu *cpu, uint64_t *rip);
 /* Returns at an NMI, or at once if there was one. Interrupts are off and stay off. */
 void host_sleep_until_nmi(void);
-/* Interrupts that have been accepted by this CPU's APIC are taken here, and lead to nothing. The APIC is software-enabled, TPR 0. */
+/* Interrupts that have been accepted by this CPU's APIC are taken here, and lead to nothing. The APIC is software-enabled, TPR 0; if others do not stop
+ * sending to it, something may be left, and it is for the caller to disable it. */
 void host_drain(void);
 
 /* host_lapic.c: the physical local APIC, in the mode that it is in. The VMM by itself leaves it in xAPIC mode, for Bochs cannot go back from

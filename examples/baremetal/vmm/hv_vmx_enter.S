@@ -48,7 +48,7 @@ failed:
     mov $1, %eax
     jmp out
 
-aborted:
+aborted:                        /* in thin mode alone: who takes NMIs clears HOST_NMI */
     mov $2, %eax
     jmp out
 RANGE commit, failed, aborted

@@ -130,7 +130,7 @@ static void take_back(struct vcpu *cpu)
     }
 }
 
-/* False if an NMI came first. */
+/* False if an NMI came first: in thin mode alone, for no other has any. */
 static bool enter(struct vcpu *cpu)
 {
     struct hv_vmx_vcpu *v = hv_vmx_of(cpu);
