@@ -97,7 +97,9 @@ void cpuid_set(const struct vcpu *cpu);
 void vcpu_create(uint32_t index);
 void vcpu_destroy(struct vcpu *cpu);
 void vcpu_start(struct vcpu *cpu, uint64_t entry, uint8_t sipi_vector);
-bool vcpu_blocks_nmi(const struct vcpu *cpu);
+/* One is pending, here or in KVM, and not blocked. KVM may keep one that it was handed over a HLT: if the exit came in the shadow of an STI, it waits for the
+ * end of the next instruction, and a HLT exits first. */
+bool vcpu_can_take_nmi(const struct vcpu *cpu);
 
 /* vmm_run.c: the loop of a vCPU's thread. */
 void *vcpu_thread(void *cookie);

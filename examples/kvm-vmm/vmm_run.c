@@ -108,7 +108,7 @@ static bool is_awake(const struct vcpu *cpu, const struct vlapic_poll *duty)
     if (!cpu->started || duty->wait_for_sipi) {
         return false;
     }
-    return !cpu->halted || (duty->vector >= 0 && cpu->run->if_flag) || (cpu->nmi_pending && !vcpu_blocks_nmi(cpu));
+    return !cpu->halted || (duty->vector >= 0 && cpu->run->if_flag) || vcpu_can_take_nmi(cpu);
 }
 
 static void turn(struct vcpu *cpu)

@@ -129,10 +129,10 @@ void vcpu_start(struct vcpu *cpu, uint64_t entry, uint8_t sipi_vector)
     cpu->started = true;
 }
 
-bool vcpu_blocks_nmi(const struct vcpu *cpu)
+bool vcpu_can_take_nmi(const struct vcpu *cpu)
 {
     struct kvm_vcpu_events events;
 
     MUST(ioctl(cpu->fd, KVM_GET_VCPU_EVENTS, &events) == 0);
-    return events.nmi.masked != 0;
+    return (cpu->nmi_pending || events.nmi.pending != 0) && events.nmi.masked == 0;
 }
