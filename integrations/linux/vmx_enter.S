@@ -3,12 +3,12 @@
 #include <linux/linkage.h>
 #include <linux/objtool.h>
 #include <asm/asm.h>
-#include <asm/nospec-branch.h>
 #include <asm/unwind_hints.h>
+
+#include "guest_registers.inc"
 
 #define HOST_RSP 0x6C14
 #define HOST_RIP 0x6C16
-#define GENERAL(number) ((number) * 8)(%rax)
 
 /* u32 vmm_vmx_enter(u64 *general)
  *
@@ -29,20 +29,7 @@ SYM_FUNC_START(vmm_vmx_enter)
     vmwrite %rcx, %rax
 
     mov %rdi, %rax
-    mov GENERAL(1), %rcx
-    mov GENERAL(2), %rdx
-    mov GENERAL(3), %rbx
-    mov GENERAL(5), %rbp
-    mov GENERAL(6), %rsi
-    mov GENERAL(7), %rdi
-    mov GENERAL(8), %r8
-    mov GENERAL(9), %r9
-    mov GENERAL(10), %r10
-    mov GENERAL(11), %r11
-    mov GENERAL(12), %r12
-    mov GENERAL(13), %r13
-    mov GENERAL(14), %r14
-    mov GENERAL(15), %r15
+    LOAD_GUEST
     mov GENERAL(0), %rax
     UNWIND_HINT_SAVE
     vmlaunch
@@ -54,33 +41,10 @@ SYM_INNER_LABEL(vmm_vmx_guest_exit, SYM_L_LOCAL)
     UNWIND_HINT_RESTORE
     push %rax
     mov 8(%rsp), %rax
-    mov %rcx, GENERAL(1)
+    SAVE_GUEST
     pop %rcx
     mov %rcx, GENERAL(0)
-    mov %rdx, GENERAL(2)
-    mov %rbx, GENERAL(3)
-    mov %rbp, GENERAL(5)
-    mov %rsi, GENERAL(6)
-    mov %rdi, GENERAL(7)
-    mov %r8, GENERAL(8)
-    mov %r9, GENERAL(9)
-    mov %r10, GENERAL(10)
-    mov %r11, GENERAL(11)
-    mov %r12, GENERAL(12)
-    mov %r13, GENERAL(13)
-    mov %r14, GENERAL(14)
-    mov %r15, GENERAL(15)
-
-    /* Neither the guest's return addresses nor its values are to steer what the host does next. */
-    FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
-    xor %eax, %eax
-    xor %ecx, %ecx
-    xor %edx, %edx
-    xor %esi, %esi
-    xor %r8d, %r8d
-    xor %r9d, %r9d
-    xor %r10d, %r10d
-    xor %r11d, %r11d
+    FORGET_GUEST
 .Lout:
     pop %rdi
     pop %r15
