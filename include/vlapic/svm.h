@@ -49,9 +49,8 @@ enum vlapic_svm_inhibit {
     VLAPIC_SVM_INHIBIT_EMBEDDER = (1 << 16) - 1, /**< what an embedder may use, these three included */
     VLAPIC_SVM_INHIBIT_MODE = 1 << 16, /**< the APIC is disabled, or in a mode that the processor does not virtualize */
     VLAPIC_SVM_INHIBIT_SOFTWARE_DISABLED = 1 << 17, /**< SVR bit 8 is clear */
-    VLAPIC_SVM_INHIBIT_WINDOW =
-        1
-        << 18, /**< an ExtINT, or what an exit interrupted, waits for an interrupt window; an IRET ends NMI blocking */
+    /** An ExtINT, or what an exit interrupted, waits for an interrupt window; or an IRET that ends NMI blocking comes next. */
+    VLAPIC_SVM_INHIBIT_WINDOW = 1 << 18,
     VLAPIC_SVM_INHIBIT_LINT0 =
         1 << 19, /**< a level of LINT0 waits for the EOI of a vector that is edge triggered by now */
     VLAPIC_SVM_INHIBIT_PHYSICAL_ID =

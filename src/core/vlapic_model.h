@@ -267,8 +267,8 @@ bool vlapic_core_base_is_valid(const struct vlapic_vm *vm, uint64_t value);
 uint64_t vlapic_core_reset_base(const struct vlapic_cpu *cpu);
 /* Stores a checked value, and what is derived from it. */
 void vlapic_core_set_base(struct vlapic_cpu *cpu, uint64_t value);
-/* Registers to their RESET values, ID and IA32_APIC_BASE kept; everything posted but not merged is dropped. */
-void vlapic_core_reset_registers(struct vlapic_cpu *cpu, uint32_t what); /* the backend is told of */
+/* Registers to their RESET values, ID and IA32_APIC_BASE kept; everything posted but not merged is dropped. `what` is what the backend is told. */
+void vlapic_core_reset_registers(struct vlapic_cpu *cpu, uint32_t what);
 /* Writes the ID, version and LDR registers as the mode shows them, and tells senders and the backend. */
 void vlapic_core_identity_changed(struct vlapic_cpu *cpu, uint32_t xapic_id);
 
