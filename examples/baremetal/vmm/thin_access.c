@@ -146,8 +146,7 @@ static bool write_icr(struct vcpu *cpu, uint64_t value)
     }
     verdict = thin_icr_write(cpu, VLAPIC_ICR_FORMAT_X2APIC, value);
     if (verdict == THIN_PASS) {
-        wrmsr(MSR_X2APIC_ICR,
-              value & (UINT32_MAX * (1ull << 32) | VLAPIC_ICR_BITS)); /* where others are reserved, they fault */
+        wrmsr(MSR_X2APIC_ICR, value & (UINT64_MAX << 32 | VLAPIC_ICR_BITS)); /* where others are reserved, they fault */
     }
     return verdict != THIN_GP;
 }
